@@ -1,0 +1,139 @@
+"""Errors: everything that may be refused, by name. The text of an error is its message.
+
+No HTTP status here (service/http/app.py maps names to statuses) and no words
+for a model (workers/tools). Messages name the field and the remedy and never
+carry a block's value unless the caller is told it on purpose.
+"""
+
+from collections.abc import Sequence
+
+
+class BlockwireError(Exception):
+    """Something was refused, and nothing was written."""
+
+
+class NotFound(BlockwireError):
+    """No such thing in this workspace."""
+
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(f"{kind} {id} was not found in this workspace")
+        self.kind = kind
+        self.id = id
+
+
+class Invalid(BlockwireError):
+    """A field's value cannot be used; `field` names it and the text says what would do."""
+
+    def __init__(self, field: str, remedy: str) -> None:
+        super().__init__(f"{field}: {remedy}")
+        self.field = field
+
+
+class EditConflict(BlockwireError):
+    """The edit named a version that has moved; the current one and its value come with it."""
+
+    def __init__(self, expected: int, version: int, value: str) -> None:
+        super().__init__(
+            f"expected_version: the block is at version {version}, not {expected}; "
+            "read it again and repeat the edit with its present version"
+        )
+        self.expected = expected
+        self.version = version
+        self.value = value
+
+
+class BlockReadOnly(BlockwireError):
+    """Agents may not edit this block."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(f"block {label!r} is read-only for agents")
+        self.label = label
+
+
+class BlockFull(BlockwireError):
+    """The edit would lengthen the value past the block's limit (characters)."""
+
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(
+            f"value: would have {length} characters, the block's limit is {limit}; "
+            f"cut at least {length - limit} characters or raise the limit"
+        )
+        self.length = length
+        self.limit = limit
+
+
+class NoMatch(BlockwireError):
+    """The text to replace does not occur in the value."""
+
+    def __init__(self) -> None:
+        super().__init__("old: the text does not occur in the block's value; read the block and copy it exactly")
+
+
+class ManyMatches(BlockwireError):
+    """The text to replace occurs more than once; `lines` are where (first 20, from 1)."""
+
+    def __init__(self, lines: Sequence[int]) -> None:
+        where = ", ".join(str(line) for line in lines)
+        super().__init__(f"old: the text occurs more than once (lines {where}); give more of it, or set all to true")
+        self.lines = list(lines)
+
+
+class LineOutOfRange(BlockwireError):
+    """The line to insert after does not exist."""
+
+    def __init__(self, lines: int) -> None:
+        super().__init__(f"line: must be between 0 (top) and {lines} (end), or -1 for the end")
+        self.lines = lines
+
+
+class LabelTaken(BlockwireError):
+    """An agent already has another block with this label."""
+
+    def __init__(self, label: str, agent_id: str) -> None:
+        super().__init__(f"label: agent {agent_id} already has another block labelled {label!r}")
+        self.label = label
+        self.agent_id = agent_id
+
+
+class NotAttached(BlockwireError):
+    """The block is not attached to this agent."""
+
+    def __init__(self, agent_id: str, block: str) -> None:
+        super().__init__(f"block {block!r} is not attached to agent {agent_id}")
+        self.agent_id = agent_id
+        self.block = block
+
+
+class IdReused(BlockwireError):
+    """An id that names a finished request came again with another content."""
+
+    def __init__(self, field: str, id: str) -> None:
+        super().__init__(f"{field}: {id!r} was used before for a different request; choose a new one")
+        self.field = field
+        self.id = id
+
+
+class LeaseLost(BlockwireError):
+    """Another worker has this agent now; nothing of ours may be written."""
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(f"the lease on agent {agent_id} is held by another worker")
+        self.agent_id = agent_id
+
+
+class UnknownModel(BlockwireError):
+    """No such model handle. `embedding` says which of the two lists was searched."""
+
+    def __init__(self, handle: str, embedding: bool, remedy: str) -> None:
+        field = "embedding" if embedding else "model"
+        super().__init__(f"{field}: no model answers to the handle {handle!r}; {remedy}")
+        self.handle = handle
+        self.embedding = embedding
+
+
+class StoreUnreadable(BlockwireError):
+    """The store was written by another schema than this code reads."""
+
+
+class StoreUnreachable(BlockwireError):
+    """The store does not answer."""

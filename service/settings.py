@@ -1,0 +1,105 @@
+"""Settings: read from the environment once, frozen, passed down.
+
+The only module that looks at the environment. Every setting has a default with
+which a fresh machine works; durations carry their unit in the name.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.records import DEFAULT_POOL
+
+
+class Settings(BaseModel):
+    """What one process of Blockwire was told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    redis_url: str | None = Field(default=None, description="REDIS_URL; unset: the embedded store")
+    queue_url: str | None = Field(default=None, description="QUEUE_URL; unset: the store")
+    data_dir: Path = Field(default=Path(".blockwire"), description="BLOCKWIRE_DATA, for the embedded store")
+    host: str = Field(default="127.0.0.1", description="BLOCKWIRE_HOST")
+    port: int = Field(default=8283, ge=0, le=65535, description="PORT or BLOCKWIRE_PORT")
+    pool: str = Field(default=DEFAULT_POOL, pattern=r"^[a-z0-9_-]{1,40}$", description="BLOCKWIRE_POOL")
+    slots: int = Field(default=32, ge=1, le=1000, description="BLOCKWIRE_SLOTS: agents stepped at once")
+    lease_ms: int = Field(default=3000, ge=200, description="BLOCKWIRE_LEASE_MS")
+    run_tries: int = Field(default=5, ge=1, description="BLOCKWIRE_RUN_TRIES: workers a run may lose")
+    wake_depth: int = Field(default=8, ge=1, description="BLOCKWIRE_WAKE_DEPTH: wake-ups that may follow each other")
+    history_count: int = Field(default=1000, ge=1, description="BLOCKWIRE_HISTORY: entries kept per block")
+    change_count: int = Field(default=100_000, ge=10, description="BLOCKWIRE_CHANGES: changes kept per workspace")
+    run_days: int = Field(default=30, ge=1, description="BLOCKWIRE_RUN_DAYS: days a finished run is kept")
+    model_timeout_s: float = Field(default=600.0, gt=0, description="BLOCKWIRE_MODEL_TIMEOUT, seconds per model call")
+    model_retries: int = Field(default=2, ge=0, description="BLOCKWIRE_MODEL_RETRIES")
+    default_model: str | None = Field(default=None, description="LETTA_DEFAULT_LLM_HANDLE")
+    default_embedding: str | None = Field(default=None, description="LETTA_DEFAULT_EMBEDDING_HANDLE")
+    anthropic_api_key: str | None = Field(default=None, repr=False, description="ANTHROPIC_API_KEY")
+    anthropic_base_url: str | None = Field(default=None, description="ANTHROPIC_BASE_URL, without /v1")
+    openai_api_key: str | None = Field(default=None, repr=False, description="OPENAI_API_KEY")
+    openai_base_url: str | None = Field(default=None, description="OPENAI_BASE_URL, with /v1")
+    offline_script: Path | None = Field(default=None, description="BLOCKWIRE_OFFLINE_SCRIPT, replies for offline/scripted")
+    json_logs: bool | None = Field(default=None, description="BLOCKWIRE_JSON_LOGS; unset: JSON unless a terminal")
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="BLOCKWIRE_LOG_LEVEL")
+
+
+_VARIABLES: dict[str, tuple[str, ...]] = {
+    "redis_url": ("REDIS_URL",),
+    "queue_url": ("QUEUE_URL",),
+    "data_dir": ("BLOCKWIRE_DATA",),
+    "host": ("BLOCKWIRE_HOST",),
+    "port": ("BLOCKWIRE_PORT", "PORT"),
+    "pool": ("BLOCKWIRE_POOL",),
+    "slots": ("BLOCKWIRE_SLOTS",),
+    "lease_ms": ("BLOCKWIRE_LEASE_MS",),
+    "run_tries": ("BLOCKWIRE_RUN_TRIES",),
+    "wake_depth": ("BLOCKWIRE_WAKE_DEPTH",),
+    "history_count": ("BLOCKWIRE_HISTORY",),
+    "change_count": ("BLOCKWIRE_CHANGES",),
+    "run_days": ("BLOCKWIRE_RUN_DAYS",),
+    "model_timeout_s": ("BLOCKWIRE_MODEL_TIMEOUT",),
+    "model_retries": ("BLOCKWIRE_MODEL_RETRIES",),
+    "default_model": ("LETTA_DEFAULT_LLM_HANDLE",),
+    "default_embedding": ("LETTA_DEFAULT_EMBEDDING_HANDLE",),
+    "anthropic_api_key": ("ANTHROPIC_API_KEY",),
+    "anthropic_base_url": ("ANTHROPIC_BASE_URL",),
+    "openai_api_key": ("OPENAI_API_KEY",),
+    "openai_base_url": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
+    "offline_script": ("BLOCKWIRE_OFFLINE_SCRIPT",),
+    "json_logs": ("BLOCKWIRE_JSON_LOGS",),
+    "log_level": ("BLOCKWIRE_LOG_LEVEL",),
+}
+
+
+def variables_of(field: str) -> tuple[str, ...]:
+    """The environment variables that set a field, first wins; for error messages and help."""
+    return _VARIABLES[field]
+
+
+def read_settings(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """Settings from the environment, overridden by options that are not None.
+
+    Raises pydantic.ValidationError naming the field; an empty variable counts as unset.
+    """
+    source = os.environ if environ is None else environ
+    values: dict[str, object] = {}
+    for field, names in _VARIABLES.items():
+        for name in names:
+            if source.get(name, "").strip():
+                values[field] = source[name].strip()
+                break
+    values |= {field: value for field, value in overrides.items() if value is not None}
+    return Settings.model_validate(values)
+
+
+def environment_for(settings: Settings) -> dict[str, str]:
+    """The environment with which a child process reads these same settings."""
+    environ = dict(os.environ)
+    for field, names in _VARIABLES.items():
+        value = getattr(settings, field)
+        for name in names:
+            environ.pop(name, None)
+        if value is not None:
+            environ[names[0]] = str(value)
+    return environ
