@@ -66,7 +66,9 @@ class NoMatch(BlockwireError):
     """The text to replace does not occur in the value."""
 
     def __init__(self) -> None:
-        super().__init__("old: the text does not occur in the block's value; read the block and copy it exactly")
+        super().__init__(
+            "old: the text does not occur in the block's value; read the block and copy it exactly"
+        )
 
 
 class ManyMatches(BlockwireError):
@@ -74,7 +76,9 @@ class ManyMatches(BlockwireError):
 
     def __init__(self, lines: Sequence[int]) -> None:
         where = ", ".join(str(line) for line in lines)
-        super().__init__(f"old: the text occurs more than once (lines {where}); give more of it, or set all to true")
+        super().__init__(
+            f"old: the text occurs more than once (lines {where}); give more of it, or set all to true"
+        )
         self.lines = list(lines)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.records import DEFAULT_POOL
+from service.records.base import DEFAULT_POOL
 
 
 class Settings(BaseModel):
@@ -27,11 +27,17 @@ class Settings(BaseModel):
     slots: int = Field(default=32, ge=1, le=1000, description="BLOCKWIRE_SLOTS: agents stepped at once")
     lease_ms: int = Field(default=3000, ge=200, description="BLOCKWIRE_LEASE_MS")
     run_tries: int = Field(default=5, ge=1, description="BLOCKWIRE_RUN_TRIES: workers a run may lose")
-    wake_depth: int = Field(default=8, ge=1, description="BLOCKWIRE_WAKE_DEPTH: wake-ups that may follow each other")
+    wake_depth: int = Field(
+        default=8, ge=1, description="BLOCKWIRE_WAKE_DEPTH: wake-ups that may follow each other"
+    )
     history_count: int = Field(default=1000, ge=1, description="BLOCKWIRE_HISTORY: entries kept per block")
-    change_count: int = Field(default=100_000, ge=10, description="BLOCKWIRE_CHANGES: changes kept per workspace")
+    change_count: int = Field(
+        default=100_000, ge=10, description="BLOCKWIRE_CHANGES: changes kept per workspace"
+    )
     run_days: int = Field(default=30, ge=1, description="BLOCKWIRE_RUN_DAYS: days a finished run is kept")
-    model_timeout_s: float = Field(default=600.0, gt=0, description="BLOCKWIRE_MODEL_TIMEOUT, seconds per model call")
+    model_timeout_s: float = Field(
+        default=600.0, gt=0, description="BLOCKWIRE_MODEL_TIMEOUT, seconds per model call"
+    )
     model_retries: int = Field(default=2, ge=0, description="BLOCKWIRE_MODEL_RETRIES")
     default_model: str | None = Field(default=None, description="LETTA_DEFAULT_LLM_HANDLE")
     default_embedding: str | None = Field(default=None, description="LETTA_DEFAULT_EMBEDDING_HANDLE")
@@ -39,9 +45,12 @@ class Settings(BaseModel):
     anthropic_base_url: str | None = Field(default=None, description="ANTHROPIC_BASE_URL, without /v1")
     openai_api_key: str | None = Field(default=None, repr=False, description="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, description="OPENAI_BASE_URL, with /v1")
-    offline_script: Path | None = Field(default=None, description="BLOCKWIRE_OFFLINE_SCRIPT, replies for offline/scripted")
-    json_logs: bool | None = Field(default=None, description="BLOCKWIRE_JSON_LOGS; unset: JSON unless a terminal")
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="BLOCKWIRE_LOG_LEVEL")
+    json_logs: bool | None = Field(
+        default=None, description="BLOCKWIRE_JSON_LOGS; unset: JSON unless a terminal"
+    )
+    log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="BLOCKWIRE_LOG_LEVEL"
+    )
 
 
 _VARIABLES: dict[str, tuple[str, ...]] = {
@@ -66,7 +75,6 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "anthropic_base_url": ("ANTHROPIC_BASE_URL",),
     "openai_api_key": ("OPENAI_API_KEY",),
     "openai_base_url": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
-    "offline_script": ("BLOCKWIRE_OFFLINE_SCRIPT",),
     "json_logs": ("BLOCKWIRE_JSON_LOGS",),
     "log_level": ("BLOCKWIRE_LOG_LEVEL",),
 }

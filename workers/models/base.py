@@ -8,7 +8,9 @@ never reads a block and never retries what the caller must see.
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol
 
-from service.records import Message, ModelReply, Record, RunError, StopReason
+from service.records.base import Record
+from service.records.messages import Message
+from service.records.runs import ModelReply, RunError, StopReason
 
 
 class ToolSpec(Record):

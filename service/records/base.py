@@ -1,0 +1,33 @@
+"""Record: the frozen base of all records, with time and paging."""
+
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, ConfigDict
+
+Micros = int
+
+DEFAULT_WORKSPACE = "default"
+DEFAULT_POOL = "default"
+
+
+def iso(at: Micros) -> str:
+    """ISO 8601 in UTC with microseconds and `Z`, as V1 writes row times."""
+    return (
+        datetime.fromtimestamp(at // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{at % 1_000_000:06d}Z"
+    )
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Page(Record):
+    """A part of a list. `before` and `after` are ids, exclusive; `after` lies further along in the order asked.
+
+    `limit` None means all of them.
+    """
+
+    limit: int | None = 50
+    before: str | None = None
+    after: str | None = None
+    descending: bool = False

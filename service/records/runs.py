@@ -1,0 +1,134 @@
+"""Runs as records: a task given to an agent, its steps, a lease, and how it ended."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from service.records.base import Micros, Record
+from service.records.messages import NewMessage, Reasoning, ToolCall
+
+
+class Usage(Record):
+    """Tokens of one model call, or their sum."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def plus(self, other: "Usage") -> "Usage":
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in Usage.model_fields})
+
+
+class ModelReply(Record):
+    """A model's complete answer, stored before any of its tool calls is run."""
+
+    text: str = ""
+    reasoning: list[Reasoning] = []
+    tool_calls: list[ToolCall] = []
+    finish: Literal["stop", "tool_calls", "length", "refusal"] = "stop"
+    usage: Usage = Usage()
+    model: str = ""
+
+
+StopReason = Literal[
+    "end_turn",
+    "error",
+    "llm_api_error",
+    "invalid_llm_response",
+    "invalid_tool_call",
+    "max_steps",
+    "max_tokens_exceeded",
+    "no_tool_call",
+    "tool_rule",
+    "cancelled",
+    "insufficient_credits",
+    "requires_approval",
+    "context_window_overflow_in_system_prompt",
+]
+RunStatus = Literal["created", "running", "completed", "failed", "cancelled"]
+
+
+def status_of(stop_reason: StopReason) -> RunStatus:
+    """The run status that a stop reason means (V1's table)."""
+    if stop_reason in ("end_turn", "max_steps", "tool_rule", "requires_approval"):
+        return "completed"
+    return "cancelled" if stop_reason == "cancelled" else "failed"
+
+
+class Lease(Record):
+    """Time-limited right to step one agent; `generation` is the fence of every write."""
+
+    workspace: str
+    agent_id: str
+    generation: int
+    worker_id: str
+
+
+class RunError(Record):
+    """Why a run failed, in words for its caller. `type` is V1's error type."""
+
+    type: str
+    message: str
+    detail: str | None = None
+
+
+class RunOptions(Record):
+    """What the sender asked of one run."""
+
+    max_steps: int = Field(default=50, ge=1)
+    use_assistant_message: bool = True
+    assistant_message_tool_name: str = "send_message"
+    assistant_message_tool_kwarg: str = "message"
+    include_return_message_types: list[str] | None = None
+    override_model: str | None = None
+    override_system: str | None = None
+
+
+class Run(Record):
+    """One task given to an agent, until it ends. `depth` counts wake-ups that led to it."""
+
+    id: str
+    agent_id: str
+    status: RunStatus = "created"
+    kind: str = "send_message"
+    background: bool = False
+    depth: int = 0
+    options: RunOptions = RunOptions()
+    messages: list[NewMessage] = []
+    """The input. It enters the agent's history with the run's first stored step."""
+    metadata: dict[str, Any] | None = None
+    callback_url: str | None = None
+    created_at: Micros
+    started_at: Micros | None = None
+    completed_at: Micros | None = None
+    stop_reason: StopReason | None = None
+    error: RunError | None = None
+    usage: Usage = Usage()
+    context_tokens: int | None = None
+    step_count: int = 0
+    tries: int = 0
+    ttft_ns: int | None = None
+
+
+class Step(Record):
+    """One model call and the tool calls it asked for."""
+
+    id: str
+    run_id: str
+    agent_id: str
+    index: int
+    status: Literal["pending", "success", "failed", "cancelled"] = "pending"
+    created_at: Micros
+    model_handle: str | None = None
+    provider_name: str | None = None
+    reply: ModelReply | None = None
+    stop_reason: StopReason | None = None
+    error: RunError | None = None
+    model_ns: int | None = None
+    tools_ns: int | None = None
