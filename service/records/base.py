@@ -22,9 +22,9 @@ class Record(BaseModel):
 
 
 class Page(Record):
-    """A part of a list. `before` and `after` are ids, exclusive; `after` lies further along in the order asked.
+    """A part of a list; `limit` None means all of it.
 
-    `limit` None means all of them.
+    `before` and `after` are ids, exclusive; `after` lies further along in the order asked.
     """
 
     limit: int | None = 50
