@@ -1,0 +1,200 @@
+"""The `blockwire` command: reads options and settings, then becomes the process that was asked for.
+
+A verb is a row of VERBS: the module that does the work, and its options. Each
+option is a setting; the environment carries them all to the module, which is
+started in this process's place. So the web's libraries load for the web alone,
+and workers are reached by command, never by import. Whatever is wrong is said
+in one line, before anything starts.
+"""
+
+import argparse
+import importlib.metadata
+import ipaddress
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from service.entry import WONT_WORK, end_in_one_line, python_module, settings_or_exit
+from service.settings import Settings, environment_for
+
+_LOCAL_NAME = "localhost"
+
+
+@dataclass(frozen=True)
+class Option:
+    """A command line option that overrides a setting."""
+
+    field: str
+    metavar: str
+    help: str
+
+
+OPTIONS = {
+    "--host": Option("host", "ADDRESS", "address to listen on (default 127.0.0.1, this machine only)"),
+    "--port": Option("port", "N", "port to listen on (default 8283)"),
+    "--data": Option(
+        "data_dir", "DIR", "folder of the embedded store, used when REDIS_URL is not set (default .blockwire)"
+    ),
+    "--slots": Option("slots", "N", "agents that one worker carries forward at once (default 32)"),
+    "--pool": Option("pool", "NAME", "pool the worker takes work from (default: default)"),
+}
+
+
+def _no_arguments(_options: argparse.Namespace) -> list[str]:
+    return []
+
+
+def _worker_count(options: argparse.Namespace) -> list[str]:
+    return [str(options.workers)]
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", metavar="N", type=_positive, default=2, help="worker processes to run (default 2)"
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """`blockwire NAME`: what it is for, and the module that does it."""
+
+    name: str
+    summary: str
+    example: str
+    module: str
+    options: Sequence[str]
+    listens: bool = False
+    add_arguments: Callable[[argparse.ArgumentParser], None] | None = None
+    arguments: Callable[[argparse.Namespace], list[str]] = _no_arguments
+
+
+VERBS = (
+    Verb(
+        "up",
+        "run everything on this machine: the store, the web API and the workers",
+        "blockwire up --workers 4 --data ./my-blocks",
+        "service.processes",
+        ("--host", "--port", "--data", "--slots", "--pool"),
+        listens=True,
+        add_arguments=_add_workers,
+        arguments=_worker_count,
+    ),
+    Verb(
+        "web",
+        "run one web process: the HTTP API",
+        "REDIS_URL=redis://localhost:6379/0 blockwire web --port 9000",
+        "service.http.serve",
+        ("--host", "--port", "--data"),
+        listens=True,
+    ),
+    Verb(
+        "worker",
+        "run one worker process: it carries agents forward, many at once",
+        "REDIS_URL=redis://localhost:6379/0 blockwire worker --slots 64",
+        "workers.main",
+        ("--slots", "--pool", "--data"),
+    ),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        end_in_one_line(f"{message}; `{self.prog} --help` lists what is possible", WONT_WORK)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.verb is None:
+        parser.print_help()
+        return
+    verb = next(verb for verb in VERBS if verb.name == options.verb)
+    settings = settings_or_exit(
+        {OPTIONS[name].field: getattr(options, OPTIONS[name].field) for name in verb.options}
+    )
+    if verb.listens:
+        _check_host(settings, options.insecure)
+    command = python_module(verb.module, *verb.arguments(options))
+    sys.stdout.flush()
+    os.execve(command[0], command, environment_for(settings))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="blockwire",
+        description="Shared memory blocks for teams of AI agents, in Redis.",
+        epilog="Settings come from the environment (REDIS_URL, PORT, BLOCKWIRE_…); options override them. "
+        "Example: blockwire up",
+    )
+    parser.add_argument("--version", action="version", version=f"blockwire {_version()}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=_Parser)
+    for verb in VERBS:
+        about = verbs.add_parser(
+            verb.name,
+            help=verb.summary,
+            description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
+            epilog=f"Example: {verb.example}",
+        )
+        _add_options(about, verb)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, verb: Verb) -> None:
+    if verb.add_arguments is not None:
+        verb.add_arguments(parser)
+    for name in verb.options:
+        option = OPTIONS[name]
+        parser.add_argument(name, dest=option.field, metavar=option.metavar, help=option.help)
+    if verb.listens:
+        parser.add_argument(
+            "--insecure",
+            action="store_true",
+            help="listen on other machines' requests too, although anybody who reaches the port "
+            "can read and change everything: there is no authentication yet",
+        )
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("blockwire")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _check_host(settings: Settings, insecure: bool) -> None:
+    """There are no tokens yet: who can reach the port can do everything."""
+    if _is_loopback(settings.host):
+        return
+    if not insecure:
+        end_in_one_line(
+            f"host {settings.host!r} can be reached from other machines and there is no authentication yet; "
+            "use 127.0.0.1, or add --insecure if the network itself keeps strangers out",
+            WONT_WORK,
+        )
+    sys.stderr.write(
+        f"blockwire: WARNING: no authentication yet, and listening on {settings.host}:{settings.port}: "
+        "anybody who reaches it can read and change every block\n"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == _LOCAL_NAME:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Blocks over HTTP: create, read, list, change and delete, and who sees a block.
+
+Changing has two doors to the same room: V1's PATCH, and the operations under
+`…/edits`. Both may name the version they were made from, in the body (409 if it
+has moved) or in `If-Match` (412).
+"""
+
+from starlette.responses import Response
+
+from service.errors import EditConflict, Invalid
+from service.http.agents import agents_answer
+from service.http.answers import json_answer
+from service.http.calls import Call, Headers, Nothing
+from service.http.errors import StaleMatch
+from service.http.routing import Route
+from service.http.schemas.agents import AgentState, BlockAgentsQuery
+from service.http.schemas.blocks import (
+    BlockCountQuery,
+    BlockEdit,
+    BlockListQuery,
+    BlockResponse,
+    BlockUpdate,
+    CreateBlock,
+    EditedBlock,
+    block_response,
+    edit_of,
+    edited_block,
+    fields_of,
+    update_of,
+)
+from service.records.blocks import Block, Edit, EditOutcome
+
+
+async def create(call: Call[Nothing, CreateBlock]) -> Response:
+    """Create a block
+
+    It always gets a fresh id; two blocks may share a label.
+    """
+    return block_answer(await call.service.blocks.create(call.ws, fields_of(call.body), call.by))
+
+
+async def retrieve(call: Call[Nothing, Nothing]) -> Response:
+    """Read a block"""
+    return block_answer(await call.service.blocks.read(call.ws, call.path["block_id"]))
+
+
+async def find(call: Call[BlockListQuery, Nothing]) -> Response:
+    """List blocks
+
+    Oldest first unless asked otherwise. Hidden blocks are left out.
+    """
+    found = await call.service.blocks.find(call.ws, call.query.block_query(), call.query.page())
+    return json_answer([block_response(block) for block in found])
+
+
+async def count(call: Call[BlockCountQuery, Nothing]) -> Response:
+    """Count blocks"""
+    return json_answer(await call.service.blocks.count(call.ws, call.query.block_query()))
+
+
+async def update(call: Call[Nothing, BlockUpdate]) -> Response:
+    """Change a block
+
+    Only fields that are there and not null are applied. With `expected_version`, or the header `If-Match`,
+    nothing is applied unless the block is still at that version: the answer is then 409 (or 412) with the
+    current version and value.
+    """
+    return await update_block(call, await call.service.blocks.read(call.ws, call.path["block_id"]))
+
+
+async def edit(call: Call[Nothing, BlockEdit]) -> Response:
+    """Edit a block's value
+
+    `set` puts the text; `append` adds it as it stands; `insert` adds it as lines after a line; `replace` puts
+    it in place of `old`, which must occur exactly once unless `all`; `configure` changes any field. Each works
+    on the value as it is at that moment, so appends and inserts by many writers all survive.
+    """
+    return await edit_block(call, call.path["block_id"])
+
+
+async def delete(call: Call[Nothing, Nothing]) -> Response:
+    """Delete a block
+
+    It is detached from every agent first. The answer is `null`.
+    """
+    await call.service.blocks.delete(call.ws, call.path["block_id"], call.by)
+    return json_answer(None)
+
+
+async def agents(call: Call[BlockAgentsQuery, Nothing]) -> Response:
+    """List the agents a block is attached to"""
+    ids = await call.service.blocks.agents_of(call.ws, call.path["block_id"], call.query.page())
+    found = await call.service.agents.read_many(call.ws, ids)
+    return await agents_answer(call, found, call.query.loaded(call.headers))
+
+
+async def update_block(call: Call[Nothing, BlockUpdate], block: Block) -> Response:
+    """Applies a PATCH to a block that was just read; one that names no field changes nothing."""
+    asked = update_of(call.body, expected_version(call.headers, call.body.expected_version))
+    outcome = await _edit(call, block.id, asked)
+    return block_answer(outcome.block)
+
+
+async def edit_block(call: Call[Nothing, BlockEdit], block_id: str) -> Response:
+    """Applies an edits body to a block."""
+    asked = edit_of(call.body, expected_version(call.headers, call.body.expected_version))
+    outcome = await _edit(call, block_id, asked)
+    return json_answer(edited_block(outcome), headers=_etag(outcome.block))
+
+
+def block_answer(block: Block) -> Response:
+    return json_answer(block_response(block), headers=_etag(block))
+
+
+def expected_version(headers: Headers, in_body: int | None) -> int | None:
+    """The version a change was made from: of the body, or of `If-Match` (`"5"`, `5`, or `*` for any)."""
+    header = headers.get(b"if-match", b"").decode("latin-1").strip()
+    if header in ("", "*"):
+        return in_body
+    if header.startswith("W/"):
+        raise Invalid("If-Match", "a weak tag cannot guard a change; send the version alone, such as \"5\"")
+    bare = header[1:-1] if len(header) > 2 and header[0] == header[-1] == '"' else header
+    if not (bare.isascii() and bare.isdigit() and len(bare) < 20):
+        raise Invalid("If-Match", 'must be one version, such as "5", or *')
+    if in_body is not None and in_body != int(bare):
+        raise Invalid("If-Match", "names another version than expected_version; send one of them")
+    return int(bare)
+
+
+async def _edit(call: Call[Nothing, BlockUpdate] | Call[Nothing, BlockEdit], block_id: str, asked: Edit) -> EditOutcome:
+    try:
+        return await call.service.blocks.edit(call.ws, block_id, asked, call.by)
+    except EditConflict as conflict:
+        if call.headers.get(b"if-match", b"").strip() in (b"", b"*"):
+            raise
+        raise StaleMatch(conflict.expected, conflict.version, conflict.value) from conflict
+
+
+def _etag(block: Block) -> dict[str, str]:
+    return {"etag": f'"{block.version}"'}

@@ -1,0 +1,135 @@
+"""Calls: one request as its handler sees it, and how it is read from the wire.
+
+A body is parsed straight from its bytes and has a bound; a query parameter that
+holds a list repeats its key (`?tags=a&tags=b`). Whatever does not fit raises
+Malformed, which names each field.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ValidationError
+from starlette.types import Receive
+
+from service.bootstrap import Service
+from service.errors import Invalid
+from service.http.errors import ClientGone, TooLarge, malformed
+from service.records.base import DEFAULT_WORKSPACE
+from service.records.blocks import Author
+
+BODY_LIMIT = 10_000_000
+
+Headers = Mapping[bytes, bytes]
+Query = TypeVar("Query", bound=BaseModel)
+Body = TypeVar("Body", bound=BaseModel)
+Result = TypeVar("Result")
+
+_USER = re.compile(r"user-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_API = Author()
+
+
+class Nothing(BaseModel):
+    """No query, or no body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Query, Body]):
+    """One request, read and checked. `path` holds the path's parameters."""
+
+    service: Service
+    path: Mapping[str, str]
+    query: Query
+    body: Body
+    headers: Headers
+    receive: Receive
+    by: Author = _API
+    ws: str = DEFAULT_WORKSPACE
+
+    async def while_connected(self, work: Awaitable[Result]) -> Result:
+        """The work's result; if the client leaves first, the waiting (never the run) is given up."""
+        task = asyncio.ensure_future(work)
+        left = asyncio.ensure_future(_left(self.receive))
+        try:
+            await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise ClientGone
+        finally:
+            left.cancel()
+            task.cancel()
+            await asyncio.gather(left, task, return_exceptions=True)
+        return task.result()
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def author_of(headers: Headers) -> Author:
+    """Who makes the call: V1's `user_id` header if there is one."""
+    if (header := headers.get(b"user_id")) is None:
+        return _API
+    name = header.decode("latin-1")
+    if not _USER.fullmatch(name):
+        raise Invalid("user_id", "the header must look like user-00000000-0000-4000-8000-000000000000")
+    return Author(name=name)
+
+
+async def read_body(receive: Receive, headers: Headers) -> bytes:
+    """All of the body; TooLarge as soon as it is known to pass the bound."""
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit() and int(announced) > BODY_LIMIT:
+        raise TooLarge(BODY_LIMIT)
+    pieces: list[bytes] = []
+    length = 0
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise ClientGone
+        pieces.append(event.get("body", b""))
+        length += len(pieces[-1])
+        if length > BODY_LIMIT:
+            raise TooLarge(BODY_LIMIT)
+        if not event.get("more_body", False):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def parse_body(model: type[Body], body: bytes) -> Body:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise malformed("body", error) from None
+
+
+def parse_query(model: type[Query], raw: bytes) -> Query:
+    """The query string as the model; of a repeated key that is no list, the last counts."""
+    lists = list_fields(model)
+    values: dict[str, Any] = {}
+    for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
+        if name in lists:
+            values.setdefault(name, []).append(value)
+        else:
+            values[name] = value
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise malformed("query", error) from None
+
+
+@lru_cache(maxsize=None)
+def list_fields(model: type[BaseModel]) -> frozenset[str]:
+    """The parameters that may be repeated."""
+    return frozenset(name for name, field in model.model_fields.items() if _holds_list(field.annotation))
+
+
+def _holds_list(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType, Annotated):
+        return any(_holds_list(part) for part in get_args(annotation))
+    return origin is list

@@ -1,0 +1,191 @@
+"""Errors on the wire: the one table that turns an error into a status and V1's body for it.
+
+The shapes are V1's: `{"detail": "<text>"}`, typed ones opening with a word in
+capitals; 422 with one string that names every field; a model's failure under
+`error` instead of `detail`. Whatever the table does not know is a 500 that says
+nothing: what went wrong is in the log (door.py).
+
+The SDKs repeat a POST after a 409, a 429 and any 5xx; `x-should-retry: false`
+stops them where repeating cannot help or could run tools a second time.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from service.errors import (
+    BlockFull,
+    BlockReadOnly,
+    EditConflict,
+    IdReused,
+    Invalid,
+    LabelTaken,
+    LineOutOfRange,
+    ManyMatches,
+    NoMatch,
+    NotAttached,
+    NotFound,
+    StoreUnreachable,
+    UnknownModel,
+)
+from service.records.runs import RunError
+
+SHOWN_FIELDS = 10
+FINAL = {"x-should-retry": "false"}
+MODEL_STATUS = {
+    "llm_rate_limit": 429,
+    "llm_insufficient_credits": 402,
+    "llm_authentication": 401,
+    "llm_timeout": 504,
+    "llm_bad_request": 400,
+    "llm_error": 500,
+}
+
+
+class Malformed(Exception):
+    """The request cannot be read; `detail` names each field, `examples` show a path id."""
+
+    def __init__(self, detail: str, examples: Sequence[str] | None = None) -> None:
+        super().__init__(detail)
+        self.examples = examples
+
+
+class Misused(Exception):
+    """Each field can be read, but they do not go together."""
+
+
+class NoRoute(Exception):
+    """Nothing is served at this path."""
+
+
+class WrongMethod(Exception):
+    """The path is served, with other methods."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self.allowed = ", ".join(sorted(allowed))
+        super().__init__(self.allowed)
+
+
+class TooLarge(Exception):
+    """The body passes the bound."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"body: must not be larger than {limit} bytes")
+
+
+class Stranger(Exception):
+    """A request to a loopback server that was not addressed to a loopback name."""
+
+
+class ClientGone(Exception):
+    """The client left before its answer."""
+
+
+class NotReady(Exception):
+    """The service is still starting, or already stopping."""
+
+
+class StaleMatch(EditConflict):
+    """The version that moved was named in If-Match."""
+
+
+class ModelFailed(Exception):
+    """The run of a blocking send failed in its model call."""
+
+    def __init__(self, error: RunError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What is answered instead."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def _detail(status: int, opening: str = "", **headers: str) -> Callable[[Any], Refusal]:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda error: Refusal(status, {"detail": f"{opening}{error}"}, sent)
+
+
+def _fixed(status: int, detail: str) -> Callable[[Any], Refusal]:
+    return lambda error: Refusal(status, {"detail": detail})
+
+
+def _malformed(error: Malformed) -> Refusal:
+    examples = {} if error.examples is None else {"examples": list(error.examples)}
+    return Refusal(422, {"trace_id": "", "detail": str(error), **examples})
+
+
+def _conflict(error: EditConflict) -> Refusal:
+    current = {"version": error.version, "value": error.value}
+    status = 412 if isinstance(error, StaleMatch) else 409
+    return Refusal(status, {"detail": f"CONFLICT: {error}", "current": current}, FINAL)
+
+
+def _unknown_model(error: UnknownModel) -> Refusal:
+    if error.embedding:
+        return Refusal(400, {"detail": f"INVALID_ARGUMENT: {error}"})
+    return Refusal(404, {"detail": f"NOT_FOUND: {error}"})
+
+
+def _model_failed(error: ModelFailed) -> Refusal:
+    said = error.error
+    body = {"type": said.type, "message": said.message, "detail": said.detail}
+    return Refusal(MODEL_STATUS.get(said.type, 500), {"error": body}, FINAL)
+
+
+_invalid = _detail(400, "INVALID_ARGUMENT: ")
+
+REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
+    Malformed: _malformed,
+    Misused: _detail(422),
+    NotFound: _detail(404),
+    NotAttached: _detail(404),
+    NoRoute: _fixed(404, "Not Found"),
+    WrongMethod: lambda error: Refusal(405, {"detail": "Method Not Allowed"}, {"allow": error.allowed}),
+    TooLarge: _detail(413),
+    Stranger: _detail(403),
+    ClientGone: _fixed(499, "The client left before its answer"),
+    Invalid: _invalid,
+    BlockFull: _invalid,
+    BlockReadOnly: _invalid,
+    NoMatch: _invalid,
+    ManyMatches: _invalid,
+    LineOutOfRange: _invalid,
+    UnknownModel: _unknown_model,
+    EditConflict: _conflict,
+    LabelTaken: _detail(409, "CONFLICT: ", x_should_retry="false"),
+    IdReused: _detail(409, "CONFLICT: ", x_should_retry="false"),
+    ModelFailed: _model_failed,
+    StoreUnreachable: _detail(503, retry_after="1"),
+    NotReady: _detail(503, retry_after="1"),
+}
+UNKNOWN = Refusal(500, {"detail": "An unknown error occurred"})
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    """What to answer; None for an error that nobody expected."""
+    for kind in type(error).__mro__:
+        if kind in REFUSALS:
+            return REFUSALS[kind](error)
+    return None
+
+
+def malformed(part: str, error: ValidationError) -> Malformed:
+    """One line naming each field and what would do; never what was sent."""
+    told = error.errors(include_url=False, include_context=False, include_input=False)
+    lines = [_told(part, one["loc"], one["msg"]) for one in told[:SHOWN_FIELDS]]
+    if len(told) > SHOWN_FIELDS:
+        lines.append(f"and {len(told) - SHOWN_FIELDS} more")
+    return Malformed("; ".join(lines))
+
+
+def _told(part: str, where: Sequence[str | int], message: str) -> str:
+    names = [str(name) for name in where if not str(name).startswith("<")]
+    return f"{'.'.join([part, *names])}: {message.removeprefix('Value error, ')}"

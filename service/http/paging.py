@@ -1,0 +1,47 @@
+"""Paging: V1's cursors over a list. Answers are bare arrays; an exhausted list is `[]`."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from service.records.base import Page
+
+Item = TypeVar("Item")
+MOST = 2_147_483_647
+
+
+class PageQuery(BaseModel):
+    """What every list takes; a list with other defaults overrides the fields."""
+
+    limit: int = Field(default=50, ge=0, le=MOST, description="how many to return; 0 means all")
+    before: str | None = Field(
+        default=None, max_length=200, description="only what lies before this id, in the order asked"
+    )
+    after: str | None = Field(
+        default=None, max_length=200, description="only what lies after this id, in the order asked"
+    )
+    order: Literal["asc", "desc"] = Field(default="desc", description="`asc`: oldest first")
+
+    def page(self) -> Page:
+        return Page(
+            limit=self.limit or None,
+            before=self.before,
+            after=self.after,
+            descending=self.order == "desc",
+        )
+
+
+def part_of(items: Sequence[Item], page: Page, id_of: Callable[[Item], str]) -> list[Item]:
+    """The page of a whole, ascending list; an unknown cursor is ignored, as V1 does.
+
+    With only `before` given the items nearest to it are taken.
+    """
+    ordered = list(reversed(items)) if page.descending else list(items)
+    places = {id_of(item): place for place, item in enumerate(ordered)}
+    start = 0 if page.after is None else places.get(page.after, -1) + 1
+    end = len(ordered) if page.before is None else places.get(page.before, len(ordered))
+    window = ordered[start:end]
+    if page.limit is None or len(window) <= page.limit:
+        return window
+    return window[-page.limit :] if page.before is not None and page.after is None else window[: page.limit]

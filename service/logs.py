@@ -1,0 +1,76 @@
+"""Logs: one event per fact, dotted past-tense names, ids as fields.
+
+    log = structlog.get_logger()
+    log.info("run.finished", run_id=run.id, agent_id=run.agent_id)
+
+Context names, a fixed list, bound once where they are known: workspace
+agent_id run_id step_id block_id job_id worker_id request_id. Never a block's
+value, a key of a provider or the text of a message; tracebacks come without
+local variables for the same reason.
+
+Lines go to stderr: readable and coloured on a terminal, JSON otherwise. What
+uvicorn, arq and redis say through the standard library arrives here too, from
+warnings upwards: their facts have events of our own.
+"""
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from service.settings import Settings
+
+_QUIET = ("uvicorn", "arq", "redis", "asyncio", "httpx", "httpcore", "anthropic", "openai")
+_SILENT = ("uvicorn.access",)
+
+
+def set_up_logs(settings: Settings, process: str) -> None:
+    """Send this process's events to stderr; `process` says which of Blockwire's it is."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    json_lines = not sys.stderr.isatty() if settings.json_logs is None else settings.json_logs
+
+    def name_process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["process"] = process
+        return event
+
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper("iso" if json_lines else "%H:%M:%S", utc=json_lines),
+        name_process,
+    ]
+    rendering = _json_lines() if json_lines else _readable_lines()
+    structlog.configure(
+        processors=[*shared, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    _route_standard_library(shared, rendering, level)
+
+
+def _json_lines() -> list[Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def _readable_lines() -> list[Processor]:
+    colours = sys.stderr.isatty()
+    return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)]
+
+
+def _route_standard_library(shared: list[Processor], rendering: list[Processor], level: int) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    for name in _SILENT:
+        logging.getLogger(name).disabled = True

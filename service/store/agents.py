@@ -1,0 +1,181 @@
+"""Agents in the store: one record as JSON, with the times and counters that scripts keep beside it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.errors import Invalid, LabelTaken, NotFound
+from service.records.agents import Agent, Subscription
+from service.records.base import Page
+from service.records.blocks import Author, BlockFields
+from service.store.blocks import new_hash
+from service.store.client import StoreClient
+from service.store.keys import key
+from service.store.pages import page_of
+
+_LIVE = {
+    "created_at",
+    "updated_at",
+    "last_run_completion",
+    "last_run_duration_ms",
+    "last_stop_reason",
+    "message_ids",
+}
+
+
+def record_of(agent: Agent) -> str:
+    """What of an agent is kept as it was given; the rest is kept by scripts."""
+    return agent.model_dump_json(exclude=_LIVE)
+
+
+def to_agent(hash: Mapping[str, str], message_ids: Sequence[str]) -> Agent:
+    values: dict[str, Any] = json.loads(hash["record"])
+    values |= {name: hash[name] for name in _LIVE if name in hash}
+    values["message_ids"] = list(message_ids)
+    return Agent.model_validate(values)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+class AgentStore:
+    """One door to the scripts on agents."""
+
+    def __init__(self, store: StoreClient, history_count: int, change_count: int, run_seconds: int) -> None:
+        self._store = store
+        self._history_count = history_count
+        self._change_count = change_count
+        self._run_seconds = run_seconds
+
+    async def create(
+        self,
+        ws: str,
+        agent: Agent,
+        new_blocks: Sequence[tuple[str, BlockFields]],
+        block_ids: Sequence[str],
+        messages: Sequence[tuple[str, str]],
+        by: Author,
+    ) -> None:
+        """All or nothing. Raises NotFound for a block that does not exist. Messages are (id, JSON)."""
+        reply = await self._store.run(
+            "agent_create",
+            ws,
+            agent.id,
+            record_of(agent),
+            agent.name,
+            _json(agent.tags),
+            agent.pool,
+            by.model_dump_json(exclude_none=True, exclude_defaults=True),
+            by.name,
+            _json([(id, new_hash(fields)) for id, fields in new_blocks]),
+            _json(list(block_ids)),
+            _json(list(messages)),
+            self._change_count,
+            self._history_count,
+        )
+        if reply[0] != "ok":
+            raise NotFound("block", reply[1])
+
+    async def read_with_rev(self, ws: str, agent_id: str) -> tuple[Agent, str]:
+        """The agent, and the number that an update must still find."""
+        hash, context = await self._store.together(
+            [("HGETALL", key(ws, "agent", agent_id)), ("ZRANGE", key(ws, "agent_context", agent_id))]
+        )
+        if not hash:
+            raise NotFound("agent", agent_id)
+        return to_agent(hash, context), hash["rev"]
+
+    async def read_many(self, ws: str, agent_ids: Sequence[str]) -> list[Agent]:
+        """Those of the agents that exist, in order."""
+        if not agent_ids:
+            return []
+        commands = [("HGETALL", key(ws, "agent", id)) for id in agent_ids]
+        commands += [("ZRANGE", key(ws, "agent_context", id)) for id in agent_ids]
+        found = await self._store.together(commands)
+        pairs = zip(found[: len(agent_ids)], found[len(agent_ids) :], strict=True)
+        return [to_agent(hash, context) for hash, context in pairs if hash]
+
+    async def update(
+        self,
+        ws: str,
+        before: Agent,
+        rev: str,
+        after: Agent,
+        block_ids: Sequence[str] | None,
+        message_ids: Sequence[str] | None,
+        by: Author,
+    ) -> bool:
+        """False when the agent was changed by somebody else since it was read."""
+        reply = await self._store.run(
+            "agent_update",
+            ws,
+            after.id,
+            rev,
+            record_of(after),
+            before.name,
+            after.name,
+            _json(before.tags),
+            _json(after.tags),
+            after.pool,
+            "" if block_ids is None else _json(list(block_ids)),
+            "" if message_ids is None else _json(list(message_ids)),
+            by.model_dump_json(exclude_none=True, exclude_defaults=True),
+            self._change_count,
+        )
+        match reply:
+            case ["missing"]:
+                raise NotFound("agent", after.id)
+            case ["noblock", block_id]:
+                raise NotFound("block", block_id)
+            case ["nomessage", message_id]:
+                raise Invalid("message_ids", f"{message_id} is not a message of this agent")
+            case ["label", label, holder]:
+                raise LabelTaken(label, holder)
+        return bool(reply[0] == "ok")
+
+    async def delete(self, ws: str, agent: Agent, subscription_ids: Sequence[str], by: Author) -> None:
+        reply = await self._store.run(
+            "agent_delete",
+            ws,
+            agent.id,
+            agent.name,
+            _json(agent.tags),
+            _json(list(subscription_ids)),
+            by.model_dump_json(exclude_none=True, exclude_defaults=True),
+            self._change_count,
+            self._run_seconds,
+        )
+        if reply[0] != "ok":
+            raise NotFound("agent", agent.id)
+
+    async def ids(
+        self, ws: str, page: Page, *, name: str | None, tag: str | None, limit: int | None
+    ) -> list[str]:
+        return await page_of(self._store, self._index(ws, name, tag), page, limit)
+
+    async def count(self, ws: str, *, name: str | None, tag: str | None) -> int:
+        return await self._store.count(self._index(ws, name, tag))
+
+    @staticmethod
+    def _index(ws: str, name: str | None, tag: str | None) -> str:
+        if name is not None:
+            return key(ws, "agents_named", name)
+        return key(ws, "agents_tagged", tag) if tag is not None else key(ws, "agents")
+
+
+class SubscriptionStore:
+    """Subscriptions of a workspace: one hash, read whole by the dispatcher."""
+
+    def __init__(self, store: StoreClient) -> None:
+        self._store = store
+
+    async def put(self, ws: str, subscription: Subscription) -> None:
+        await self._store.put_field(key(ws, "subscriptions"), subscription.id, subscription.model_dump_json())
+
+    async def drop(self, ws: str, subscription_id: str) -> bool:
+        return await self._store.drop_field(key(ws, "subscriptions"), subscription_id)
+
+    async def all(self, ws: str) -> list[Subscription]:
+        found = await self._store.hash(key(ws, "subscriptions"))
+        return [Subscription.model_validate_json(text) for text in found.values()]

@@ -1,0 +1,104 @@
+"""Bell: one pub/sub connection per process, shared by all who wait for something to happen.
+
+Pub/sub forgets: a listener that must miss nothing reads the truth (a stream, a
+hash) after it began to listen, and again whenever it gets None, which says that
+messages may have been missed while the connection was gone. A listener that
+does not read for long loses messages too, and is told so in the same way.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from redis.exceptions import RedisError
+
+from service.store.client import StoreClient
+
+log = structlog.get_logger()
+WAITING_MOST = 1000
+RETRY_S = 0.2
+CONFIRMED_S = 5.0
+
+
+class Bell:
+    """Listens on channels for many waiters over one connection. `close` ends it."""
+
+    def __init__(self, store: StoreClient) -> None:
+        self._store = store
+        self._pubsub = store.pubsub()
+        self._waiters: dict[str, set[asyncio.Queue[str | None]]] = {}
+        self._confirmed: dict[str, asyncio.Event] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def listen(self, channel: str) -> AsyncIterator["asyncio.Queue[str | None]"]:
+        """A queue of the channel's messages, from before this returns; None: some may be missing."""
+        queue: asyncio.Queue[str | None] = asyncio.Queue(WAITING_MOST)
+        self._waiters.setdefault(channel, set()).add(queue)
+        try:
+            await self._subscribe(channel)
+            yield queue
+        finally:
+            self._waiters[channel].discard(queue)
+
+    async def _subscribe(self, channel: str) -> None:
+        """Asks for a channel once and waits until the store has confirmed it, so that nothing falls between."""
+        if channel not in self._confirmed:
+            self._confirmed[channel] = asyncio.Event()
+            with suppress(
+                RedisError, OSError
+            ):  # a broken connection: the reader makes a new one and asks again
+                await self._pubsub.subscribe(channel)
+            if self._task is None:
+                self._task = asyncio.create_task(self._read(), name="bell")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._confirmed[channel].wait(), CONFIRMED_S)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self._drop()
+
+    async def _drop(self) -> None:
+        with suppress(RedisError, OSError):
+            await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                message = await self._pubsub.get_message(timeout=30.0)
+            except (RedisError, OSError, RuntimeError) as failure:
+                log.warning("bell.lost", error=type(failure).__name__)
+                await self._reconnect()
+                continue
+            if message is None:
+                continue
+            if message["type"] == "message":
+                self._ring(message["channel"], message["data"])
+            elif message["type"] == "subscribe":
+                self._confirmed[message["channel"]].set()
+
+    async def _reconnect(self) -> None:
+        """A new connection with every channel there ever was; then all listeners are told to read again."""
+        while True:
+            await self._drop()
+            await asyncio.sleep(RETRY_S)
+            self._pubsub = self._store.pubsub()
+            try:
+                await self._pubsub.subscribe(*self._confirmed)
+            except (RedisError, OSError):
+                continue
+            for channel in self._confirmed:
+                self._ring(channel, None)
+            return
+
+    def _ring(self, channel: str, message: str | None) -> None:
+        for queue in self._waiters.get(channel, ()):
+            if queue.full():
+                while not queue.empty():
+                    queue.get_nowait()
+                message = None
+            queue.put_nowait(message)

@@ -1,0 +1,248 @@
+"""Blocks in the store: hash fields <-> Block, and the scripts that write them.
+
+The values of a hash are texts: lists and objects as JSON, truth as "1" or "0",
+what is not there is null.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.errors import (
+    BlockFull,
+    BlockReadOnly,
+    BlockwireError,
+    EditConflict,
+    IdReused,
+    LabelTaken,
+    LeaseLost,
+    LineOutOfRange,
+    ManyMatches,
+    NoMatch,
+    NotAttached,
+    NotFound,
+)
+from service.records.base import Page
+from service.records.blocks import Author, Block, BlockFields, Change, Edit, EditOutcome
+from service.records.runs import Lease
+from service.store.client import Reply, StoreClient, flat
+from service.store.keys import key
+from service.store.pages import page_of
+
+_AS_JSON = ("tags", "metadata")
+_AS_TRUTH = ("read_only", "hidden", "is_template", "preserve_on_migration")
+
+
+def to_hash(fields: BlockFields) -> dict[str, str]:
+    """The fields that were given, as the hash keeps them; `value` comes with its count of characters."""
+    texts: dict[str, str] = {}
+    for name, value in fields.model_dump(exclude_none=True).items():
+        if name in _AS_JSON:
+            texts[name] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        elif name in _AS_TRUTH:
+            texts[name] = "1" if value else "0"
+        else:
+            texts[name] = str(value)
+    if fields.value is not None:
+        texts["chars"] = str(len(fields.value))
+    return texts
+
+
+def to_block(hash: Mapping[str, str]) -> Block:
+    values: dict[str, Any] = dict(hash)
+    for name in _AS_JSON:
+        if name in values:
+            values[name] = json.loads(values[name])
+    return Block.model_validate(values)
+
+
+def _author(by: Author) -> str:
+    return by.model_dump_json(exclude_none=True, exclude_defaults=True)
+
+
+class BlockStore:
+    """One door to the scripts on blocks. Names and limits were checked by the caller."""
+
+    def __init__(self, store: StoreClient, history_count: int, change_count: int) -> None:
+        self._store = store
+        self._history_count = history_count
+        self._change_count = change_count
+
+    async def edit(
+        self, ws: str, block_id: str, edit: Edit, by: Author, fingerprint: str, lease: Lease | None
+    ) -> EditOutcome:
+        fields = to_hash(edit.fields) if edit.fields else {}
+        value = fields.pop("value", None)
+        fields.pop("chars", None)
+        text = edit.text if value is None else value
+        reply = await self._store.run(
+            "block_edit",
+            ws,
+            block_id,
+            edit.operation,
+            text,
+            len(text),
+            edit.old,
+            len(edit.old),
+            "1" if edit.all else "",
+            edit.line,
+            "" if value is None else "1",
+            json.dumps(fields, ensure_ascii=False),
+            "" if edit.expected_version is None else edit.expected_version,
+            edit.edit_id or "",
+            fingerprint,
+            _author(by),
+            by.agent_id or by.name,
+            lease.agent_id if lease else "",
+            lease.generation if lease else "",
+            (by.run_id or "") if lease else "",
+            self._change_count,
+            self._history_count,
+        )
+        if reply[0] != "ok":
+            raise _refusal(reply, ws, block_id, edit, lease)
+        return EditOutcome(
+            block=to_block(flat(reply[4])), version=reply[1], changed=bool(reply[2]), repeated=bool(reply[3])
+        )
+
+    async def create(
+        self,
+        ws: str,
+        block_id: str,
+        fields: BlockFields,
+        by: Author,
+        agent_id: str | None,
+        lease: Lease | None,
+    ) -> Block:
+        reply = await self._store.run(
+            "block_create",
+            ws,
+            block_id,
+            json.dumps(new_hash(fields), ensure_ascii=False),
+            _author(by),
+            by.agent_id or by.name,
+            agent_id or "",
+            lease.agent_id if lease else "",
+            lease.generation if lease else "",
+            self._change_count,
+            self._history_count,
+        )
+        if reply[0] != "ok":
+            raise _refusal_of_attachment(reply, agent_id or "", block_id)
+        return to_block(flat(reply[1]))
+
+    async def attach(
+        self, ws: str, verb: str, agent_id: str, block_id: str, by: Author, lease: Lease | None
+    ) -> None:
+        """`verb` is attach or detach."""
+        reply = await self._store.run(
+            "block_attach",
+            ws,
+            verb,
+            agent_id,
+            block_id,
+            _author(by),
+            lease.agent_id if lease else "",
+            lease.generation if lease else "",
+            self._change_count,
+        )
+        if reply[0] != "ok":
+            raise _refusal_of_attachment(reply, agent_id, block_id)
+
+    async def delete(self, ws: str, block_id: str, by: Author) -> None:
+        reply = await self._store.run("block_delete", ws, block_id, _author(by), self._change_count)
+        if reply[0] != "ok":
+            raise NotFound("block", block_id)
+
+    async def read(self, ws: str, block_id: str) -> Block:
+        hash = await self._store.hash(key(ws, "block", block_id))
+        if not hash:
+            raise NotFound("block", block_id)
+        return to_block(hash)
+
+    async def read_many(self, ws: str, block_ids: Sequence[str]) -> list[Block]:
+        """Those of the blocks that exist, in order."""
+        hashes = await self._store.hashes([key(ws, "block", id) for id in block_ids])
+        return [to_block(hash) for hash in hashes if hash]
+
+    async def attached(self, ws: str, agent_id: str) -> dict[str, str]:
+        """label -> block id of what an agent has attached."""
+        return await self._store.hash(key(ws, "agent_blocks", agent_id))
+
+    async def attached_as(self, ws: str, agent_id: str, label: str) -> str | None:
+        return await self._store.field(key(ws, "agent_blocks", agent_id), label)
+
+    async def versions(self, ws: str, agent_id: str) -> dict[str, int]:
+        """block id -> version of everything attached to an agent, in one round trip."""
+        reply = await self._store.run("block_versions", ws, agent_id)
+        return {id: int(version) for id, version in flat(reply).items()}
+
+    async def agent_counts(self, ws: str, block_ids: Sequence[str]) -> list[int]:
+        return await self._store.together([("ZCARD", key(ws, "block_agents", id)) for id in block_ids])
+
+    async def ids(
+        self, ws: str, page: Page, *, label: str | None, tag: str | None, limit: int | None
+    ) -> list[str]:
+        """Ids of one page of all blocks, of those with a label, or of those with a tag."""
+        return await page_of(self._store, self._index(ws, label, tag), page, limit)
+
+    async def count(self, ws: str, *, label: str | None, tag: str | None) -> int:
+        return await self._store.count(self._index(ws, label, tag))
+
+    async def agents_of(self, ws: str, block_id: str, page: Page) -> list[str]:
+        return await page_of(self._store, key(ws, "block_agents", block_id), page)
+
+    @staticmethod
+    def _index(ws: str, label: str | None, tag: str | None) -> str:
+        if label is not None:
+            return key(ws, "blocks_labelled", label)
+        return key(ws, "blocks_tagged", tag) if tag is not None else key(ws, "blocks")
+
+
+def new_hash(fields: BlockFields) -> dict[str, Any]:
+    """The texts of a new block's hash, defaults included, and its tags as a list for the indexes."""
+    given = BlockFields(value="", limit=100_000, read_only=False, tags=[], metadata={}, is_template=False)
+    whole = given.model_copy(update=fields.model_dump(exclude_none=True))
+    return to_hash(whole) | {"tag_list": whole.tags}
+
+
+def change_of(text: str) -> Change:
+    """A change as the stream and the channel carry it."""
+    return Change.model_validate_json(text)
+
+
+def _refusal(reply: Reply, ws: str, block_id: str, edit: Edit, lease: Lease | None) -> BlockwireError:
+    agent_id = lease.agent_id if lease else ""
+    match reply:
+        case ["missing"]:
+            return NotFound("block", block_id)
+        case ["conflict", version, value]:
+            return EditConflict(edit.expected_version or 0, version, value)
+        case ["readonly", label]:
+            return BlockReadOnly(label)
+        case ["full", length, limit]:
+            return BlockFull(length, limit)
+        case ["nomatch"]:
+            return NoMatch()
+        case ["many", *lines]:
+            return ManyMatches(lines)
+        case ["line", lines]:
+            return LineOutOfRange(lines)
+        case ["reused"]:
+            return IdReused("edit_id", edit.edit_id or "")
+    return _refusal_of_attachment(reply, agent_id, block_id)
+
+
+def _refusal_of_attachment(reply: Reply, agent_id: str, block_id: str) -> BlockwireError:
+    match reply:
+        case ["fence"]:
+            return LeaseLost(agent_id)
+        case ["label", label, holder]:
+            return LabelTaken(label, holder)
+        case ["noagent"]:
+            return NotFound("agent", agent_id)
+        case ["missing"]:
+            return NotFound("block", block_id)
+        case ["detached", *label]:
+            return NotAttached(agent_id, label[0] if label else block_id)
+    raise RuntimeError(f"a script on blocks gave an unknown reply: {reply[0]}")

@@ -1,0 +1,204 @@
+"""The store's connection: one typed wrapper per command, so casts and redis's own errors live here alone.
+
+Texts go in and come out as str. A store that does not answer is StoreUnreachable
+to callers, who decide for themselves what that means to them.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ConnectionError,
+    MasterDownError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
+
+from service.errors import StoreUnreachable
+from service.store.keys import key
+from service.store.scripts import Script, load
+
+Reply = list[Any]
+_AWAY = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, MasterDownError, AuthenticationError)
+
+
+class StoreClient:
+    """Commands on one store, for any workspace.
+
+    `redis` is given by tests that stand a fake in its place; everybody else
+    says `StoreClient.connect(url)`.
+    """
+
+    def __init__(self, redis: "Redis") -> None:
+        self._redis = redis
+        self._scripts: dict[str, Script] = {}
+
+    @classmethod
+    def connect(cls, url: str, connections: int = 64) -> "StoreClient":
+        """A client with at most `connections` connections, made when needed. Raises ValueError for a bad URL.
+
+        Only connecting is tried again by itself. A command that was sent is not: the store may have
+        carried it out, and an append sent twice would be there twice.
+        """
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=10,
+            decode_responses=True,
+            socket_connect_timeout=5,
+            retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=3),
+            health_check_interval=30,
+        )
+        return cls(Redis(connection_pool=pool))
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+    async def run(self, name: str, workspace: str, *args: str | int) -> Reply:
+        """Runs the script `name` (service/store/lua) in one round trip and gives its reply."""
+        script = self._scripts.get(name)
+        if script is None:
+            script = self._scripts[name] = load(name)
+        slot = key(workspace, "meta")
+        return cast(
+            Reply, await self._guard(lambda: self._evaluate(script, slot, [str(arg) for arg in args]))
+        )
+
+    async def _evaluate(self, script: Script, slot: str, args: Sequence[str]) -> Any:
+        try:
+            return await cast(Awaitable[Any], self._redis.evalsha(script.sha, 1, slot, *args))
+        except NoScriptError:
+            return await cast(Awaitable[Any], self._redis.eval(script.source, 1, slot, *args))
+
+    async def _guard(self, command: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            return await command()
+        except _AWAY as failure:
+            raise StoreUnreachable(f"the store does not answer: {type(failure).__name__}") from failure
+        except ResponseError as failure:
+            if str(failure).startswith(("OOM", "LOADING", "READONLY", "MISCONF", "MASTERDOWN")):
+                raise StoreUnreachable(f"the store refuses writes: {str(failure).split()[0]}") from failure
+            raise
+
+    async def get(self, name: str) -> str | None:
+        return cast("str | None", await self._guard(lambda: self._redis.get(name)))
+
+    async def put_if_absent(self, name: str, value: str) -> bool:
+        return bool(await self._guard(lambda: self._redis.set(name, value, nx=True)))
+
+    async def hash(self, name: str) -> dict[str, str]:
+        return cast(
+            dict[str, str], await self._guard(lambda: cast(Awaitable[Any], self._redis.hgetall(name)))
+        )
+
+    async def field(self, name: str, field: str) -> str | None:
+        return cast(
+            "str | None", await self._guard(lambda: cast(Awaitable[Any], self._redis.hget(name, field)))
+        )
+
+    async def put_field(self, name: str, field: str, value: str) -> None:
+        await self._guard(lambda: cast(Awaitable[Any], self._redis.hset(name, field, value)))
+
+    async def drop_field(self, name: str, field: str) -> bool:
+        return bool(await self._guard(lambda: cast(Awaitable[Any], self._redis.hdel(name, field))))
+
+    async def fields(self, name: str, fields: Sequence[str]) -> list[str | None]:
+        if not fields:
+            return []
+        found = await self._guard(lambda: cast(Awaitable[Any], self._redis.hmget(name, list(fields))))
+        return cast("list[str | None]", found)
+
+    async def members(self, name: str) -> set[str]:
+        return cast(set[str], await self._guard(lambda: cast(Awaitable[Any], self._redis.smembers(name))))
+
+    async def add_member(self, name: str, member: str) -> None:
+        await self._guard(lambda: cast(Awaitable[Any], self._redis.sadd(name, member)))
+
+    async def items(self, name: str) -> list[str]:
+        return cast(
+            list[str], await self._guard(lambda: cast(Awaitable[Any], self._redis.lrange(name, 0, -1)))
+        )
+
+    async def count(self, name: str) -> int:
+        return cast(int, await self._guard(lambda: self._redis.zcard(name)))
+
+    async def score(self, name: str, member: str) -> float | None:
+        return cast("float | None", await self._guard(lambda: self._redis.zscore(name, member)))
+
+    async def range(
+        self, name: str, low: str, high: str, *, descending: bool = False, limit: int | None = None
+    ) -> list[str]:
+        """Members of a sorted set between two scores (redis's notation), at most `limit`."""
+        start, count = (None, None) if limit is None else (0, limit)
+        if descending:
+            found = await self._guard(
+                lambda: self._redis.zrevrangebyscore(name, high, low, start=start, num=count)
+            )
+        else:
+            found = await self._guard(
+                lambda: self._redis.zrangebyscore(name, low, high, start=start, num=count)
+            )
+        return cast(list[str], found)
+
+    async def entries(
+        self, name: str, after: str = "-", upto: str = "+", limit: int | None = None
+    ) -> list[tuple[str, dict[str, str]]]:
+        """Entries of a stream from `after` (redis's notation: `(id` is exclusive) on, oldest first."""
+        found = await self._guard(lambda: self._redis.xrange(name, min=after, max=upto, count=limit))
+        return [(cast(str, id), cast(dict[str, str], fields)) for id, fields in found]
+
+    async def hashes(self, names: Sequence[str]) -> list[dict[str, str]]:
+        """Several hashes in one round trip, in order; {} for one that does not exist."""
+        if not names:
+            return []
+        return cast(list[dict[str, str]], await self.together([("HGETALL", name) for name in names]))
+
+    async def together(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
+        """Several reading commands in one round trip, in order."""
+        pipe = self._redis.pipeline(transaction=False)
+        for name, *args in commands:
+            _COMMANDS[name](pipe, args)
+        return cast(list[Any], await self._guard(pipe.execute))
+
+    async def info(self) -> Mapping[str, Any]:
+        return cast(Mapping[str, Any], await self._guard(self._redis.info))
+
+    async def setting(self, name: str) -> str | None:
+        """A server setting, or None where the server does not tell (managed services often do not)."""
+        try:
+            found = await self._guard(lambda: self._redis.config_get(name))
+        except RedisError:
+            return None
+        return cast("str | None", found.get(name))
+
+    async def ping(self) -> None:
+        await self._guard(lambda: cast(Awaitable[Any], self._redis.ping()))
+
+    def pubsub(self) -> PubSub:
+        return self._redis.pubsub()
+
+
+_COMMANDS: dict[str, Callable[[Any, list[str]], Any]] = {
+    "HGETALL": lambda pipe, args: pipe.hgetall(args[0]),
+    "HMGET": lambda pipe, args: pipe.hmget(args[0], args[1:]),
+    "ZRANGE": lambda pipe, args: pipe.zrange(args[0], 0, -1),
+    "ZCARD": lambda pipe, args: pipe.zcard(args[0]),
+    "ZSCORE": lambda pipe, args: pipe.zscore(args[0], args[1]),
+    "LRANGE": lambda pipe, args: pipe.lrange(args[0], 0, -1),
+    "GET": lambda pipe, args: pipe.get(args[0]),
+}
+
+
+def flat(values: Sequence[str]) -> dict[str, str]:
+    """A hash that a script gave back as {field, value, field, value, …}."""
+    return dict(zip(values[::2], values[1::2], strict=True))

@@ -1,0 +1,90 @@
+"""Keys: the name of every key and channel, its Redis type, who writes it and when it ends.
+
+`bw:{<workspace>}:…`: the workspace is the cluster hash tag, so all that one
+script touches lies in one slot. The scripts take their names from this table
+too: `K.block(id)` in a script is the entry `block` here (service/store/scripts.py).
+Nothing scans the keyspace.
+"""
+
+from dataclasses import dataclass
+
+SCHEMA = 1
+SCHEMA_KEY = "bw:schema"
+"""String: the schema number of the whole store. Never ends."""
+WORKSPACES_KEY = "bw:workspaces"
+"""Set: names of workspaces that hold anything; the sweeper's list. Never ends."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One kind of key: `before` and `after` stand around its id, if it has one."""
+
+    before: str
+    type: str
+    owner: str
+    ends: str
+    after: str = ""
+    has_id: bool = True
+
+
+def _single(name: str, type: str, owner: str, ends: str) -> Key:
+    return Key(before=name, type=type, owner=owner, ends=ends, has_id=False)
+
+
+WITH_RUN = "with its run: settings.run_days after the end, or past the last 1,000 of its agent"
+WITH_AGENT = "with its agent"
+WITH_BLOCK = "with its block"
+
+KEYS: dict[str, Key] = {
+    "meta": _single(
+        "meta", "hash: epoch, n (change counter), seq (creation counter)", "every script", "never"
+    ),
+    "changes": _single("changes", "stream: change (JSON)", "blocks", "trimmed to settings.change_count"),
+    "changed": _single("changed", "channel: the same JSON", "blocks", "fleeting"),
+    "output": _single("output", "channel: <run id> <status>", "runs", "fleeting"),
+    "dispatched": _single(
+        "dispatched", "string: id of the last change told to subscribers", "wake-ups", "never"
+    ),
+    "ready": _single("ready", "zset: agent by ms since ready", "runs", "when taken"),
+    "leases": _single("leases", "zset: agent by ms when its lease ends", "runs", "when released"),
+    "blocks": _single("blocks", "zset: block by seq", "blocks", "never"),
+    "blocks_labelled": Key("blocks:label:", "zset: block by seq", "blocks", "with the last such block"),
+    "blocks_tagged": Key("blocks:tag:", "zset: block by seq", "blocks", "with the last such block"),
+    "block": Key("block:", "hash", "blocks", "when deleted"),
+    "block_agents": Key("block:", "zset: agent by seq", "blocks", WITH_BLOCK, ":agents"),
+    "block_history": Key("block:", "stream, id = <version>-0", "blocks", WITH_BLOCK, ":history"),
+    "edit": Key("edit:", "string: outcome (JSON)", "blocks", "after 24 h, or past the last 10,000"),
+    "edits": _single("edits", "zset: edit id by ms", "blocks", "trimmed to 10,000"),
+    "agents": _single("agents", "zset: agent by seq", "agents", "never"),
+    "agents_named": Key("agents:name:", "zset: agent by seq", "agents", "with the last such agent"),
+    "agents_tagged": Key("agents:tag:", "zset: agent by seq", "agents", "with the last such agent"),
+    "agent": Key("agent:", "hash: record (JSON), rev, seq, times", "agents", "when deleted"),
+    "agent_state": Key(
+        "agent:", "hash: status, generation, run, worker, tries", "runs", WITH_AGENT, ":state"
+    ),
+    "agent_blocks": Key("agent:", "hash: label -> block", "blocks", WITH_AGENT, ":blocks"),
+    "agent_inbox": Key("agent:", "list: runs not begun", "messages", WITH_AGENT, ":inbox"),
+    "agent_woken": Key("agent:", "list: changes to be told (JSON)", "wake-ups", "when told", ":woken"),
+    "agent_messages": Key("agent:", "zset: message by seq", "runs", WITH_AGENT, ":messages"),
+    "agent_bodies": Key("agent:", "hash: message -> JSON", "runs", WITH_AGENT, ":bodies"),
+    "agent_context": Key("agent:", "zset: message by seq", "runs", WITH_AGENT, ":context"),
+    "agent_runs": Key("agent:", "zset: run by seq", "messages", WITH_AGENT, ":runs"),
+    "subscriptions": _single("subscriptions", "hash: subscription -> JSON", "subscriptions", WITH_AGENT),
+    "runs": _single("runs", "zset: run by seq", "messages", "trimmed with the runs"),
+    "run": Key("run:", "hash: record (JSON) and what has become of it", "messages, runs", WITH_RUN),
+    "run_messages": Key("run:", "list: message ids", "runs", WITH_RUN, ":messages"),
+    "run_steps": Key("run:", "list: step ids", "runs", WITH_RUN, ":steps"),
+    "run_notes": Key("run:", "list: notes of others' edits (JSON)", "runs", WITH_RUN, ":notes"),
+    "run_effects": Key("run:", "hash: effect id -> outcome (JSON)", "blocks", WITH_RUN, ":effects"),
+    "step": Key("step:", "string: JSON", "runs", WITH_RUN),
+}
+
+
+def workspace_prefix(workspace: str) -> str:
+    return "bw:{" + workspace + "}:"
+
+
+def key(workspace: str, name: str, id: str = "") -> str:
+    """The full name of a key. Raises KeyError for a name that is not in the table."""
+    kind = KEYS[name]
+    return workspace_prefix(workspace) + kind.before + (id + kind.after if kind.has_id else "")

@@ -1,0 +1,173 @@
+"""Leases in the store: what a worker does to an agent and its run. Every write carries the fence."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.errors import LeaseLost
+from service.records.messages import Message
+from service.records.runs import Lease, Run, RunError, Step, StopReason, Usage, status_of
+from service.store.client import Reply, StoreClient, flat
+from service.store.keys import key
+from service.store.messages import body_of
+from service.store.runs import OpenRun, Ready, to_open_run
+
+
+def _fenced(reply: Reply, lease: Lease) -> Reply:
+    if reply[0] == "fence":
+        raise LeaseLost(lease.agent_id)
+    return reply
+
+
+class LeaseStore:
+    """What a worker does to agents and runs under a lease."""
+
+    def __init__(self, store: StoreClient, run_seconds: int) -> None:
+        self._store = store
+        self._run_seconds = run_seconds
+
+    async def take(self, ws: str, agent_id: str, generation: int, worker_id: str, ms: int) -> Lease | None:
+        reply = await self._store.run("lease_take", ws, agent_id, generation, worker_id, ms)
+        if reply[0] != "ok":
+            return None
+        return Lease(workspace=ws, agent_id=agent_id, generation=generation, worker_id=worker_id)
+
+    async def renew(self, ws: str, leases: Sequence[Lease], ms: int) -> set[str]:
+        """The agents among them whose lease is lost."""
+        args = [part for lease in leases for part in (lease.agent_id, lease.generation)]
+        return set(await self._store.run("lease_renew", ws, ms, *args))
+
+    async def give_back(self, lease: Lease) -> Ready:
+        reply = _fenced(
+            await self._store.run("lease_return", lease.workspace, lease.agent_id, lease.generation), lease
+        )
+        return Ready(lease.agent_id, int(reply[1]), reply[2], "returned")
+
+    async def next_run(self, lease: Lease) -> OpenRun | None:
+        """The run to carry on with, or None: then the lease is given back already."""
+        reply = _fenced(
+            await self._store.run("run_next", lease.workspace, lease.agent_id, lease.generation), lease
+        )
+        return to_open_run(flat(reply[2])) if reply[0] == "run" else None
+
+    async def open_run(
+        self, lease: Lease, run: Run, prompt: str, seen: Mapping[str, int], message_0: Message
+    ) -> None:
+        """Stores the prompt, the versions of the blocks in it, the run's input and depth, and message 0."""
+        messages = json.dumps([message.model_dump(exclude_defaults=True) for message in run.messages])
+        _fenced(
+            await self._store.run(
+                "run_open",
+                lease.workspace,
+                lease.agent_id,
+                lease.generation,
+                run.id,
+                prompt,
+                json.dumps(dict(seen)),
+                messages,
+                run.depth,
+                message_0.id,
+                body_of(message_0, stamped=True),
+            ),
+            lease,
+        )
+
+    async def add_note(
+        self, lease: Lease, run_id: str, note: Mapping[str, object], seen: Mapping[str, int]
+    ) -> None:
+        _fenced(
+            await self._store.run(
+                "run_note",
+                lease.workspace,
+                lease.agent_id,
+                lease.generation,
+                run_id,
+                json.dumps(dict(note), ensure_ascii=False),
+                json.dumps(dict(seen)),
+            ),
+            lease,
+        )
+
+    async def notes(self, ws: str, run_id: str) -> list[dict[str, Any]]:
+        return [json.loads(note) for note in await self._store.items(key(ws, "run_notes", run_id))]
+
+    async def step(self, ws: str, step_id: str) -> Step | None:
+        text = await self._store.get(key(ws, "step", step_id))
+        return Step.model_validate_json(text) if text else None
+
+    async def store_answer(self, lease: Lease, step: Step) -> None:
+        _fenced(
+            await self._store.run(
+                "step_answer",
+                lease.workspace,
+                lease.agent_id,
+                lease.generation,
+                step.run_id,
+                step.id,
+                step.model_dump_json(exclude={"created_at"}, exclude_defaults=True),
+            ),
+            lease,
+        )
+
+    async def store_step(
+        self,
+        lease: Lease,
+        step: Step,
+        messages: Sequence[Message],
+        *,
+        usage: Usage,
+        context_tokens: int,
+        step_count: int,
+        seen: Mapping[str, int],
+        stop_reason: StopReason | None,
+        error: RunError | None = None,
+    ) -> None:
+        """A whole step with its messages, and the end of its run if there is a stop reason."""
+        stamped = step.created_at > 0
+        _fenced(
+            await self._store.run(
+                "step_store",
+                lease.workspace,
+                lease.agent_id,
+                lease.generation,
+                step.run_id,
+                step.id,
+                step.model_dump_json(exclude=None if stamped else {"created_at"}, exclude_defaults=True),
+                "1" if stamped else "",
+                json.dumps([(message.id, body_of(message)) for message in messages], ensure_ascii=False),
+                usage.model_dump_json(),
+                context_tokens,
+                step_count,
+                json.dumps(dict(seen)),
+                stop_reason or "",
+                status_of(stop_reason) if stop_reason else "",
+                error.model_dump_json() if error else "",
+                self._run_seconds,
+            ),
+            lease,
+        )
+
+    async def finish(
+        self, lease: Lease, run_id: str, stop_reason: StopReason, error: RunError | None
+    ) -> None:
+        """Ends a run that has no step to store."""
+        _fenced(
+            await self._store.run(
+                "run_finish",
+                lease.workspace,
+                lease.agent_id,
+                lease.generation,
+                run_id,
+                stop_reason,
+                status_of(stop_reason),
+                error.model_dump_json() if error else "",
+                self._run_seconds,
+            ),
+            lease,
+        )
+
+    async def sweep(self, ws: str, ready_ms: int) -> list[Ready]:
+        reply = await self._store.run("sweep", ws, ready_ms)
+        return [
+            Ready(reply[i], int(reply[i + 1]), reply[i + 2], reply[i + 3]) for i in range(0, len(reply), 4)
+        ]

@@ -1,0 +1,45 @@
+-- Replaces an agent's record, if it is still the one that was read, and the set of its blocks or messages if asked.
+--
+-- ARGV  1 agent  2 rev read  3 record as JSON  4 name before  5 name now  6 tags before as JSON  7 tags now as JSON
+--       8 pool  9 block ids as JSON or ''  10 message ids as JSON or ''  11 author as JSON  12 changes kept
+-- Reply {'ok'}  {'missing'} {'moved'} {'noblock', block} {'nomessage', message} {'label', label, agent}
+-- include: clock
+-- include: attachment
+local agent, author, keep = ARGV[1], ARGV[11], ARGV[12]
+local now = redis.call('HMGET', K.agent(agent), 'rev', 'seq')
+if not now[1] then return {'missing'} end
+if now[1] ~= ARGV[2] then return {'moved'} end
+local wanted, labels = {}, {}
+if ARGV[9] ~= '' then
+  for _, block in ipairs(cjson.decode(ARGV[9])) do
+    local label = redis.call('HGET', K.block(block), 'label')
+    if not label then return {'noblock', block} end
+    if labels[label] and labels[label] ~= block then return {'label', label, agent} end
+    labels[label], wanted[block] = block, true
+  end
+end
+local messages = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or {}
+for _, message in ipairs(messages) do
+  if not redis.call('ZSCORE', K.agent_messages(agent), message) then return {'nomessage', message} end
+end
+
+redis.call('HSET', K.agent(agent), 'record', ARGV[3], 'updated_at', MICROS)
+redis.call('HINCRBY', K.agent(agent), 'rev', 1)
+redis.call('HSET', K.agent_state(agent), 'pool', ARGV[8])
+redis.call('ZREM', K.agents_named(ARGV[4]), agent)
+redis.call('ZADD', K.agents_named(ARGV[5]), now[2], agent)
+for _, tag in ipairs(cjson.decode(ARGV[6])) do redis.call('ZREM', K.agents_tagged(tag), agent) end
+for _, tag in ipairs(cjson.decode(ARGV[7])) do redis.call('ZADD', K.agents_tagged(tag), now[2], agent) end
+if ARGV[9] ~= '' then
+  for _, block in ipairs(redis.call('HVALS', K.agent_blocks(agent))) do
+    if not wanted[block] then detach(agent, block, author, keep) end
+  end
+  for _, block in ipairs(cjson.decode(ARGV[9])) do attach(agent, block, author, keep) end
+end
+if ARGV[10] ~= '' then
+  redis.call('DEL', K.agent_context(agent))
+  for _, message in ipairs(messages) do
+    redis.call('ZADD', K.agent_context(agent), redis.call('ZSCORE', K.agent_messages(agent), message), message)
+  end
+end
+return {'ok'}

@@ -1,0 +1,11 @@
+-- Takes the lease of a ready agent. Only the job of the current generation gets in; that generation is the fence.
+--
+-- ARGV  1 agent  2 generation  3 worker  4 ms the lease lasts
+-- Reply {'ok'}  {'stale'}
+-- include: clock
+local state = redis.call('HMGET', K.agent_state(ARGV[1]), 'status', 'generation')
+if state[1] ~= 'ready' or state[2] ~= ARGV[2] then return {'stale'} end
+redis.call('HSET', K.agent_state(ARGV[1]), 'status', 'leased', 'worker', ARGV[3])
+redis.call('ZREM', K.ready(), ARGV[1])
+redis.call('ZADD', K.leases(), MILLIS + tonumber(ARGV[4]), ARGV[1])
+return {'ok'}

@@ -1,0 +1,26 @@
+-- Claims due jobs that nobody runs, and rings again when more are due than were claimed.
+--
+-- KEYS  1 queue (zset)  2 bell (list)
+-- ARGV  1 most to claim  2 ms a claim holds  3 prefix of in-progress keys
+-- Reply {ms until the next job is due or -1, job id, score, …}
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local most, reply, offset, more = tonumber(ARGV[1]), {-1}, 0, false
+while not more do
+  local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'WITHSCORES', 'LIMIT', offset, 100)
+  if #due == 0 then break end
+  for i = 1, #due, 2 do
+    local running = ARGV[3] .. due[i]
+    if #reply > 2 * most then
+      more = more or redis.call('EXISTS', running) == 0
+    elseif redis.call('SET', running, '1', 'NX', 'PX', ARGV[2]) then
+      table.insert(reply, due[i])
+      table.insert(reply, due[i + 1])
+    end
+  end
+  offset = offset + 100
+end
+if more and redis.call('LLEN', KEYS[2]) == 0 then redis.call('RPUSH', KEYS[2], '1') end
+local nearest = redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+if nearest[2] then reply[1] = math.max(1, math.floor(tonumber(nearest[2]) - now)) end
+return reply

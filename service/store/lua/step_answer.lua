@@ -1,0 +1,11 @@
+-- Stores a model's complete answer before any of its tool calls is run: whoever takes over resumes from it.
+--
+-- ARGV  1 agent  2 generation  3 run  4 step  5 step as JSON
+-- Reply {'ok'}  {'fence'}
+-- include: fence
+-- include: messages
+if not fenced(ARGV[1], ARGV[2]) then return {'fence'} end
+redis.call('SET', K.step(ARGV[4]), stamped(ARGV[5]))
+redis.call('RPUSH', K.run_steps(ARGV[3]), ARGV[4])
+redis.call('HSET', K.run(ARGV[3]), 'step_id', ARGV[4])
+return {'ok'}

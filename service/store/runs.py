@@ -1,0 +1,89 @@
+"""Runs in the store: record, what has become of it, and its parts, as everybody reads them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.errors import NotFound
+from service.records.blocks import Change
+from service.records.runs import Run, Step
+from service.store.client import StoreClient
+from service.store.keys import key
+
+_JSON_FIELDS = ("usage", "error", "messages")
+_LIVE = {
+    "status",
+    "created_at",
+    "started_at",
+    "completed_at",
+    "stop_reason",
+    "error",
+    "usage",
+    "context_tokens",
+    "step_count",
+    "tries",
+    "ttft_ns",
+}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An agent that became ready: what a job for it needs to say."""
+
+    agent_id: str
+    generation: int
+    pool: str
+    reason: str = "sent"
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run as its worker holds it: what was stored with it besides the record."""
+
+    run: Run
+    prompt: str | None
+    seen: dict[str, int]
+    step_id: str | None
+    causes: list[Change]
+
+
+def record_of(run: Run) -> str:
+    return run.model_dump_json(exclude=_LIVE)
+
+
+def to_run(hash: Mapping[str, str]) -> Run:
+    values: dict[str, Any] = json.loads(hash["record"])
+    for name, text in hash.items():
+        if name in _JSON_FIELDS:
+            values[name] = json.loads(text)
+        elif name in _LIVE or name == "depth":
+            values[name] = text
+    return Run.model_validate(values)
+
+
+def to_open_run(hash: Mapping[str, str]) -> OpenRun:
+    causes = [Change.model_validate(change) for change in json.loads(hash.get("causes", "[]"))]
+    seen = {id: int(version) for id, version in json.loads(hash.get("seen", "{}")).items()}
+    return OpenRun(to_run(hash), hash.get("prompt"), seen, hash.get("step_id"), causes)
+
+
+class RunStore:
+    """Runs as everybody reads them."""
+
+    def __init__(self, store: StoreClient) -> None:
+        self._store = store
+
+    async def read(self, ws: str, run_id: str) -> Run:
+        hash = await self._store.hash(key(ws, "run", run_id))
+        if not hash:
+            raise NotFound("run", run_id)
+        return to_run(hash)
+
+    async def message_ids(self, ws: str, run_id: str) -> list[str]:
+        return await self._store.items(key(ws, "run_messages", run_id))
+
+    async def steps(self, ws: str, run_id: str) -> list[Step]:
+        ids = await self._store.items(key(ws, "run_steps", run_id))
+        found = await self._store.together([("GET", key(ws, "step", id)) for id in ids]) if ids else []
+        return [Step.model_validate_json(text) for text in found if text]
