@@ -9,6 +9,7 @@ what a rule does (service/tool_rules); the helper agent of `enable_sleeptime` (s
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -105,6 +106,7 @@ MULTI_AGENT_TOOLS = (
 _ENDING = ("send_message", "send_message_to_agent_async", "memory_finish_edits")
 _GOING_ON = ("letta_core", "letta_memory_core", "letta_sleeptime_core")
 _WITHOUT_RULES = ("claude-4-sonnet", "claude-3-5-sonnet", "gpt-5", "gemini-2.5-pro")
+_SMALL = re.compile(r"(?<![a-z])mini")  # not the end of "gemini"
 
 
 class FirstMessage(Record):
@@ -191,4 +193,4 @@ def _wants_base_rules(row: AgentType, model_name: str, has_own: bool) -> bool:
         return True
     if row.base_rules == "beside_own" and not has_own:
         return False
-    return "mini" in model_name or not any(name in model_name for name in _WITHOUT_RULES)
+    return bool(_SMALL.search(model_name)) or not any(name in model_name for name in _WITHOUT_RULES)

@@ -37,18 +37,32 @@ HEALTH_PATH = "/v1/health/"
 _ASK_S = 2.0
 _POLL_S = 0.1
 _BACKLOG = 2048
+_SCHEMES = ("redis", "rediss", "unix")
 
 
 @contextlib.asynccontextmanager
 async def store_for(settings: Settings) -> AsyncIterator[Settings]:
     """The settings with a `redis_url` that works: the one given, or the embedded store's, open meanwhile."""
     if settings.redis_url is not None:
+        _check_url(settings.redis_url)
         log.info("store.opened", kind="redis", where=_without_password(settings.redis_url))
         yield settings
         return
     async with EmbeddedStore(settings.data_dir) as store:
         log.info("store.opened", kind="embedded", where=str(store.folder))
         yield settings.model_copy(update={"redis_url": store.url})
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in _SCHEMES and (parts.hostname or parts.path) and parts.port != 0:
+            return
+    except ValueError:
+        pass
+    raise Invalid(
+        "REDIS_URL", "must look like redis://localhost:6379/0, rediss://… for TLS, or unix:///path/of/socket"
+    )
 
 
 def _without_password(url: str) -> str:

@@ -124,12 +124,13 @@ class MemoryArguments(Arguments):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        describes = self.path is not None and self.old_path is None and self.new_path is None
         needed: dict[str, tuple[str, ...]] = {
             "create": ("path", "description"),
             "str_replace": ("path", "old_string", "new_string"),
             "insert": ("path", "insert_text"),
             "delete": ("path",),
-            "rename": ("path", "description") if self.path is not None else ("old_path", "new_path"),
+            "rename": ("path", "description") if describes else ("old_path", "new_path"),
         }
         missing = [name for name in needed[self.command] if getattr(self, name) is None]
         if missing:
@@ -467,8 +468,15 @@ def _object(name: str, arguments_json: str) -> dict[str, Any]:
         return {}
     try:
         arguments = json.loads(arguments_json)
-    except (ValueError, RecursionError) as error:
+        json.dumps(arguments, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
         raise ToolArgumentsWrong(name, f"arguments are not valid JSON: {error}") from None
+    except UnicodeEncodeError:
+        problem = r"arguments hold half of a surrogate pair (\ud800 to \udfff); write the character itself"
+        raise ToolArgumentsWrong(name, problem) from None
+    except (ValueError, RecursionError):
+        problem = "arguments hold a number that is too long, or are nested too deeply"
+        raise ToolArgumentsWrong(name, problem) from None
     if not isinstance(arguments, dict):
         raise ToolArgumentsWrong(name, f"arguments must be a JSON object, not {type(arguments).__name__}")
     return arguments

@@ -13,7 +13,8 @@ from service.http.answers import json_answer
 from service.http.calls import Call, Headers, Nothing
 from service.http.errors import StaleMatch
 from service.http.routing import Route
-from service.http.schemas.agents import AgentState, BlockAgentsQuery
+from service.http.schemas.agent_state import AgentState
+from service.http.schemas.agents import BlockAgentsQuery
 from service.http.schemas.blocks import (
     BlockCountQuery,
     BlockEdit,
@@ -28,7 +29,10 @@ from service.http.schemas.blocks import (
     fields_of,
     update_of,
 )
-from service.records.blocks import Block, Edit, EditOutcome
+from service.records.blocks import Block, BlockFields, Edit, EditOutcome
+
+EDIT_EXAMPLE = {"operation": "append", "text": "\n- the tests pass", "edit_id": "report-17"}
+_NEW_BLOCK = {"label": "organization", "description": "What we all know", "value": "Nothing decided yet."}
 
 
 async def create(call: Call[Nothing, CreateBlock]) -> Response:
@@ -65,7 +69,7 @@ async def update(call: Call[Nothing, BlockUpdate]) -> Response:
     nothing is applied unless the block is still at that version: the answer is then 409 (or 412) with the
     current version and value.
     """
-    return await update_block(call, await call.service.blocks.read(call.ws, call.path["block_id"]))
+    return await update_block(call, call.path["block_id"])
 
 
 async def edit(call: Call[Nothing, BlockEdit]) -> Response:
@@ -91,13 +95,16 @@ async def agents(call: Call[BlockAgentsQuery, Nothing]) -> Response:
     """List the agents a block is attached to"""
     ids = await call.service.blocks.agents_of(call.ws, call.path["block_id"], call.query.page())
     found = await call.service.agents.read_many(call.ws, ids)
-    return await agents_answer(call, found, call.query.loaded(call.headers))
+    return await agents_answer(call, found, call.query.relations(call.headers))
 
 
-async def update_block(call: Call[Nothing, BlockUpdate], block: Block) -> Response:
-    """Applies a PATCH to a block that was just read; one that names no field changes nothing."""
-    asked = update_of(call.body, expected_version(call.headers, call.body.expected_version))
-    outcome = await _edit(call, block.id, asked)
+async def update_block(call: Call[Nothing, BlockUpdate], block_id: str) -> Response:
+    """Applies a PATCH; one that names nothing at all only reads."""
+    expected = expected_version(call.headers, call.body.expected_version)
+    asked = update_of(call.body, expected)
+    if expected is None and asked.fields == BlockFields():
+        return block_answer(await call.service.blocks.read(call.ws, block_id))
+    outcome = await _edit(call, block_id, asked)
     return block_answer(outcome.block)
 
 
@@ -118,7 +125,7 @@ def expected_version(headers: Headers, in_body: int | None) -> int | None:
     if header in ("", "*"):
         return in_body
     if header.startswith("W/"):
-        raise Invalid("If-Match", "a weak tag cannot guard a change; send the version alone, such as \"5\"")
+        raise Invalid("If-Match", 'a weak tag cannot guard a change; send the version alone, such as "5"')
     bare = header[1:-1] if len(header) > 2 and header[0] == header[-1] == '"' else header
     if not (bare.isascii() and bare.isdigit() and len(bare) < 20):
         raise Invalid("If-Match", 'must be one version, such as "5", or *')
@@ -127,7 +134,9 @@ def expected_version(headers: Headers, in_body: int | None) -> int | None:
     return int(bare)
 
 
-async def _edit(call: Call[Nothing, BlockUpdate] | Call[Nothing, BlockEdit], block_id: str, asked: Edit) -> EditOutcome:
+async def _edit(
+    call: Call[Nothing, BlockUpdate] | Call[Nothing, BlockEdit], block_id: str, asked: Edit
+) -> EditOutcome:
     try:
         return await call.service.blocks.edit(call.ws, block_id, asked, call.by)
     except EditConflict as conflict:
@@ -138,3 +147,22 @@ async def _edit(call: Call[Nothing, BlockUpdate] | Call[Nothing, BlockEdit], blo
 
 def _etag(block: Block) -> dict[str, str]:
     return {"etag": f'"{block.version}"'}
+
+
+ROUTES = [
+    Route("POST", "/v1/blocks/", create, "Blocks", BlockResponse, example=_NEW_BLOCK),
+    Route("GET", "/v1/blocks/", find, "Blocks", list[BlockResponse]),
+    Route("GET", "/v1/blocks/count", count, "Blocks", int),
+    Route("GET", "/v1/blocks/{block_id}", retrieve, "Blocks", BlockResponse),
+    Route(
+        "PATCH",
+        "/v1/blocks/{block_id}",
+        update,
+        "Blocks",
+        BlockResponse,
+        example={"value": "We ship on Friday."},
+    ),
+    Route("DELETE", "/v1/blocks/{block_id}", delete, "Blocks"),
+    Route("POST", "/v1/blocks/{block_id}/edits", edit, "Blocks", EditedBlock, example=EDIT_EXAMPLE),
+    Route("GET", "/v1/blocks/{block_id}/agents", agents, "Blocks", list[AgentState]),
+]

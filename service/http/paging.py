@@ -39,9 +39,9 @@ def part_of(items: Sequence[Item], page: Page, id_of: Callable[[Item], str]) -> 
     """
     ordered = list(reversed(items)) if page.descending else list(items)
     places = {id_of(item): place for place, item in enumerate(ordered)}
-    start = 0 if page.after is None else places.get(page.after, -1) + 1
-    end = len(ordered) if page.before is None else places.get(page.before, len(ordered))
-    window = ordered[start:end]
-    if page.limit is None or len(window) <= page.limit:
+    after = places.get(page.after) if page.after else None
+    before = places.get(page.before) if page.before else None
+    window = ordered[0 if after is None else after + 1 : before]
+    if page.limit is None:
         return window
-    return window[-page.limit :] if page.before is not None and page.after is None else window[: page.limit]
+    return window[-page.limit :] if before is not None and after is None else window[: page.limit]

@@ -8,7 +8,6 @@ the app from starting is said in one line.
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
 from types import FrameType
 
 import structlog
@@ -28,13 +27,11 @@ _STREAMS_END_S = 5  # event streams still open after that are cut, well before `
 _KEEP_ALIVE_S = 75  # longer than clients keep an idle connection, so that they are the ones to close it
 
 
-async def serve(
-    settings: Settings, listener: socket.socket, build: Callable[[Settings], ASGIApp] = create_app
-) -> None:
+async def serve(settings: Settings, listener: socket.socket) -> None:
     """Serve until told to stop; every resource is closed again when this returns."""
     with listener:
         async with store_for(settings) as reachable:
-            app = _OneLineStart(build(reachable))
+            app = _OneLineStart(create_app(reachable))
             server = uvicorn.Server(_config(app))
             # uvicorn raises the signal that stopped it once more, and the store is still to be closed.
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from service.records.base import Micros, Record
+from service.records.blocks import Change
 from service.records.messages import NewMessage, Reasoning, ToolCall
 
 
@@ -132,3 +133,26 @@ class Step(Record):
     error: RunError | None = None
     model_ns: int | None = None
     tools_ns: int | None = None
+
+
+class OpenRun(Record):
+    """A run as its worker holds it: what was stored with it besides the record."""
+
+    run: Run
+    prompt: str | None
+    """The compiled system prompt; None until the run was opened."""
+    seen: dict[str, int]
+    """block id -> the version that the run's transcript knows."""
+    step_id: str | None
+    """A step whose answer is stored and whose tool calls are not all done."""
+    causes: list[Change]
+    """The changes that woke the agent, if that is what began the run."""
+
+
+class Ready(Record):
+    """An agent that became ready to be stepped: what a job for it needs to say."""
+
+    agent_id: str
+    generation: int
+    pool: str
+    reason: Literal["sent", "woken", "returned", "lost", "waiting"] = "sent"

@@ -1,7 +1,7 @@
 """Agents in the store: one record as JSON, with the times and counters that scripts keep beside it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from service.errors import Invalid, LabelTaken, NotFound
@@ -11,7 +11,7 @@ from service.records.blocks import Author, BlockFields
 from service.store.blocks import new_hash
 from service.store.client import StoreClient
 from service.store.keys import key
-from service.store.pages import page_of
+from service.store.pages import rows_of
 
 _LIVE = {
     "created_at",
@@ -149,13 +149,15 @@ class AgentStore:
         if reply[0] != "ok":
             raise NotFound("agent", agent.id)
 
-    async def ids(
-        self, ws: str, page: Page, *, name: str | None, tag: str | None, limit: int | None
-    ) -> list[str]:
-        return await page_of(self._store, self._index(ws, name, tag), page, limit)
+    async def page(
+        self, ws: str, page: Page, keep: Callable[[Agent], bool], *, name: str | None, tag: str | None
+    ) -> list[Agent]:
+        """One page of those of all agents, or of one name's or one tag's, that `keep` says yes to."""
 
-    async def count(self, ws: str, *, name: str | None, tag: str | None) -> int:
-        return await self._store.count(self._index(ws, name, tag))
+        async def read(ids: Sequence[str]) -> list[Agent]:
+            return [agent for agent in await self.read_many(ws, ids) if keep(agent)]
+
+        return await rows_of(self._store, self._index(ws, name, tag), page, read)
 
     @staticmethod
     def _index(ws: str, name: str | None, tag: str | None) -> str:

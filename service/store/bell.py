@@ -43,7 +43,7 @@ class Bell:
             self._waiters[channel].discard(queue)
 
     async def _subscribe(self, channel: str) -> None:
-        """Asks for a channel once and waits until the store has confirmed it, so that nothing falls between."""
+        """Asks for a channel once and waits until the store has confirmed it, so nothing falls between."""
         if channel not in self._confirmed:
             self._confirmed[channel] = asyncio.Event()
             with suppress(

@@ -5,7 +5,7 @@ what is not there is null.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from service.errors import (
@@ -27,7 +27,7 @@ from service.records.blocks import Author, Block, BlockFields, Change, Edit, Edi
 from service.records.runs import Lease
 from service.store.client import Reply, StoreClient, flat
 from service.store.keys import key
-from service.store.pages import page_of
+from service.store.pages import page_of, rows_of
 
 _AS_JSON = ("tags", "metadata")
 _AS_TRUTH = ("read_only", "hidden", "is_template", "preserve_on_migration")
@@ -180,14 +180,21 @@ class BlockStore:
     async def agent_counts(self, ws: str, block_ids: Sequence[str]) -> list[int]:
         return await self._store.together([("ZCARD", key(ws, "block_agents", id)) for id in block_ids])
 
-    async def ids(
-        self, ws: str, page: Page, *, label: str | None, tag: str | None, limit: int | None
-    ) -> list[str]:
-        """Ids of one page of all blocks, of those with a label, or of those with a tag."""
-        return await page_of(self._store, self._index(ws, label, tag), page, limit)
+    async def page(
+        self,
+        ws: str,
+        page: Page,
+        keep: Callable[[list[Block]], Awaitable[list[Block]]],
+        *,
+        label: str | None,
+        tag: str | None,
+    ) -> list[Block]:
+        """One page of those of all blocks, or of one label's or one tag's, that `keep` gives back."""
 
-    async def count(self, ws: str, *, label: str | None, tag: str | None) -> int:
-        return await self._store.count(self._index(ws, label, tag))
+        async def read(ids: Sequence[str]) -> list[Block]:
+            return await keep(await self.read_many(ws, ids))
+
+        return await rows_of(self._store, self._index(ws, label, tag), page, read)
 
     async def agents_of(self, ws: str, block_id: str, page: Page) -> list[str]:
         return await page_of(self._store, key(ws, "block_agents", block_id), page)

@@ -136,19 +136,25 @@ class StoreClient:
         return cast("float | None", await self._guard(lambda: self._redis.zscore(name, member)))
 
     async def range(
-        self, name: str, low: str, high: str, *, descending: bool = False, limit: int | None = None
-    ) -> list[str]:
-        """Members of a sorted set between two scores (redis's notation), at most `limit`."""
+        self,
+        name: str,
+        low: str = "-inf",
+        high: str = "+inf",
+        *,
+        descending: bool = False,
+        limit: int | None = None,
+    ) -> list[tuple[str, float]]:
+        """Members of a sorted set between two scores (redis's notation), with their scores."""
         start, count = (None, None) if limit is None else (0, limit)
         if descending:
             found = await self._guard(
-                lambda: self._redis.zrevrangebyscore(name, high, low, start=start, num=count)
+                lambda: self._redis.zrevrangebyscore(name, high, low, start=start, num=count, withscores=True)
             )
         else:
             found = await self._guard(
-                lambda: self._redis.zrangebyscore(name, low, high, start=start, num=count)
+                lambda: self._redis.zrangebyscore(name, low, high, start=start, num=count, withscores=True)
             )
-        return cast(list[str], found)
+        return cast("list[tuple[str, float]]", found)
 
     async def entries(
         self, name: str, after: str = "-", upto: str = "+", limit: int | None = None

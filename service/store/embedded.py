@@ -90,9 +90,6 @@ class EmbeddedStore:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
         await self._close()
 
     async def _open(self) -> None:
@@ -143,7 +140,7 @@ class EmbeddedStore:
         try:
             await self._start_server()
         except StoreUnreachable:
-            await self._close()
+            await self._let_go()
             raise
         return True
 
@@ -212,6 +209,13 @@ class EmbeddedStore:
 
     async def _close(self) -> None:
         """End the server, then give the store to whoever waits for it."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+            self._keeper = None
+        await self._let_go()
+
+    async def _let_go(self) -> None:
         if self._server is not None and self._server.returncode is None:
             await end_child(self._server, _STOP_S)
             log.info("store.stopped", where=str(self.folder))

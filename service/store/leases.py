@@ -6,11 +6,11 @@ from typing import Any
 
 from service.errors import LeaseLost
 from service.records.messages import Message
-from service.records.runs import Lease, Run, RunError, Step, StopReason, Usage, status_of
+from service.records.runs import Lease, OpenRun, Ready, Run, RunError, Step, StopReason, Usage, status_of
 from service.store.client import Reply, StoreClient, flat
 from service.store.keys import key
 from service.store.messages import body_of
-from service.store.runs import OpenRun, Ready, to_open_run
+from service.store.runs import to_open_run
 
 
 def _fenced(reply: Reply, lease: Lease) -> Reply:
@@ -41,7 +41,7 @@ class LeaseStore:
         reply = _fenced(
             await self._store.run("lease_return", lease.workspace, lease.agent_id, lease.generation), lease
         )
-        return Ready(lease.agent_id, int(reply[1]), reply[2], "returned")
+        return Ready(agent_id=lease.agent_id, generation=int(reply[1]), pool=reply[2], reason="returned")
 
     async def next_run(self, lease: Lease) -> OpenRun | None:
         """The run to carry on with, or None: then the lease is given back already."""
@@ -169,5 +169,6 @@ class LeaseStore:
     async def sweep(self, ws: str, ready_ms: int) -> list[Ready]:
         reply = await self._store.run("sweep", ws, ready_ms)
         return [
-            Ready(reply[i], int(reply[i + 1]), reply[i + 2], reply[i + 3]) for i in range(0, len(reply), 4)
+            Ready(agent_id=reply[i], generation=int(reply[i + 1]), pool=reply[i + 2], reason=reply[i + 3])
+            for i in range(0, len(reply), 4)
         ]

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from service.errors import NotFound
 from service.records.base import Page
 from service.records.messages import Message
-from service.records.runs import Run
+from service.records.runs import Ready, Run
 from service.store.client import StoreClient
 from service.store.keys import key
 from service.store.pages import page_of
-from service.store.runs import Ready, record_of
+from service.store.runs import record_of
 
 
 def body_of(message: Message, *, stamped: bool = False) -> str:
@@ -30,7 +30,7 @@ class MessageStore:
             raise NotFound("agent", run.agent_id)
         if reply[0] == "known":
             return None, None
-        ready = Ready(run.agent_id, int(reply[2]), reply[3]) if reply[2] else None
+        ready = Ready(agent_id=run.agent_id, generation=int(reply[2]), pool=reply[3]) if reply[2] else None
         return int(reply[1]), ready
 
     async def page(self, ws: str, agent_id: str, page: Page) -> list[Message]:
@@ -43,8 +43,8 @@ class MessageStore:
 
     async def context(self, ws: str, agent_id: str) -> list[Message]:
         """The messages in context, oldest first, the system prompt in front."""
-        ids = await self._store.range(key(ws, "agent_context", agent_id), "-inf", "+inf")
-        return await self.read_many(ws, agent_id, ids)
+        found = await self._store.range(key(ws, "agent_context", agent_id))
+        return await self.read_many(ws, agent_id, [id for id, _ in found])
 
     async def read_many(self, ws: str, agent_id: str, ids: Sequence[str]) -> list[Message]:
         bodies = await self._store.fields(key(ws, "agent_bodies", agent_id), ids)

@@ -1,15 +1,16 @@
 """Runs in the store: record, what has become of it, and its parts, as everybody reads them."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.errors import NotFound
+from service.records.base import Page
 from service.records.blocks import Change
-from service.records.runs import Run, Step
+from service.records.runs import OpenRun, Run, Step
 from service.store.client import StoreClient
 from service.store.keys import key
+from service.store.pages import rows_of
 
 _JSON_FIELDS = ("usage", "error", "messages")
 _LIVE = {
@@ -25,27 +26,6 @@ _LIVE = {
     "tries",
     "ttft_ns",
 }
-
-
-@dataclass(frozen=True)
-class Ready:
-    """An agent that became ready: what a job for it needs to say."""
-
-    agent_id: str
-    generation: int
-    pool: str
-    reason: str = "sent"
-
-
-@dataclass(frozen=True)
-class OpenRun:
-    """A run as its worker holds it: what was stored with it besides the record."""
-
-    run: Run
-    prompt: str | None
-    seen: dict[str, int]
-    step_id: str | None
-    causes: list[Change]
 
 
 def record_of(run: Run) -> str:
@@ -65,7 +45,13 @@ def to_run(hash: Mapping[str, str]) -> Run:
 def to_open_run(hash: Mapping[str, str]) -> OpenRun:
     causes = [Change.model_validate(change) for change in json.loads(hash.get("causes", "[]"))]
     seen = {id: int(version) for id, version in json.loads(hash.get("seen", "{}")).items()}
-    return OpenRun(to_run(hash), hash.get("prompt"), seen, hash.get("step_id"), causes)
+    return OpenRun(
+        run=to_run(hash),
+        prompt=hash.get("prompt"),
+        seen=seen,
+        step_id=hash.get("step_id"),
+        causes=causes,
+    )
 
 
 class RunStore:
@@ -87,3 +73,13 @@ class RunStore:
         ids = await self._store.items(key(ws, "run_steps", run_id))
         found = await self._store.together([("GET", key(ws, "step", id)) for id in ids]) if ids else []
         return [Step.model_validate_json(text) for text in found if text]
+
+    async def page(self, ws: str, agent_id: str | None, page: Page) -> list[Run]:
+        """One page of an agent's runs, or of the workspace's."""
+
+        async def read(ids: Sequence[str]) -> list[Run]:
+            hashes = await self._store.hashes([key(ws, "run", id) for id in ids])
+            return [to_run(hash) for hash in hashes if hash]
+
+        index = key(ws, "runs") if agent_id is None else key(ws, "agent_runs", agent_id)
+        return await rows_of(self._store, index, page, read)

@@ -4,11 +4,11 @@ import json
 from collections.abc import Sequence
 
 from service.records.blocks import Change
-from service.records.runs import Run
+from service.records.runs import Ready, Run
 from service.store.blocks import change_of
 from service.store.client import StoreClient
 from service.store.keys import key
-from service.store.runs import Ready, record_of
+from service.store.runs import record_of
 
 
 class WakeUpStore:
@@ -40,4 +40,7 @@ class WakeUpStore:
         reply = await self._store.run("dispatch", ws, cursor, upto, json.dumps(payload, ensure_ascii=False))
         if reply[0] != "ok":
             return None
-        return [Ready(reply[i], int(reply[i + 1]), reply[i + 2], "woken") for i in range(1, len(reply), 3)]
+        return [
+            Ready(agent_id=reply[i], generation=int(reply[i + 1]), pool=reply[i + 2], reason="woken")
+            for i in range(1, len(reply), 3)
+        ]

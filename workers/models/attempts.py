@@ -99,18 +99,19 @@ async def persist(
     told = _Told(emit)
     try:
         async with asyncio.timeout(timeout_s) as deadline:
-            for count in range(retries + 1):
+            count = 0
+            while True:
                 try:
                     return await attempt(told)
                 except Dropped as dropped:
-                    if told.anything or count == retries:
+                    if told.anything or count >= retries:
                         raise dropped.error from dropped
                 await asyncio.sleep(_FIRST_PAUSE_S * 2**count)
+                count += 1
     except TimeoutError as error:
         if not deadline.expired():
             raise
         raise provider.failed("llm_timeout", f"did not finish its answer within {timeout_s:g} s") from error
-    raise AssertionError("the last attempt returns or raises")
 
 
 async def no_long_pause(response: httpx2.Response) -> None:

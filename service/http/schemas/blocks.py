@@ -27,7 +27,9 @@ class BlockSettings(BaseModel):
     """What may be said of a block; null is the same as absent."""
 
     value: Text | None = Field(default=None, description="the text; NUL characters are dropped")
-    limit: int | None = Field(default=None, ge=0, le=INT4, description="the most characters the value may have")
+    limit: int | None = Field(
+        default=None, ge=0, le=INT4, description="the most characters the value may have"
+    )
     description: Description | None = Field(default=None, description="what the block is for, told to agents")
     read_only: bool | None = Field(default=None, description="agents may not edit it; the API may")
     tags: Names | None = Field(default=None, description="replaces the whole set")
@@ -60,7 +62,9 @@ class BlockEdit(BlockSettings):
     """One operation on the block's value as it is when the edit arrives."""
 
     operation: Operation
-    text: Text | None = Field(default=None, description="what to set, append, insert, or put in place of `old`")
+    text: Text | None = Field(
+        default=None, description="what to set, append, insert, or put in place of `old`"
+    )
     line: int | None = Field(
         default=None, ge=-1, le=INT4, description="insert after this line; 0 is the top, -1 the end"
     )
@@ -126,6 +130,11 @@ class BlockListQuery(PageQuery, BlockCountQuery):
             agents_in=self.connected_to_agents_count_eq,
             show_hidden=self.show_hidden_blocks,
         )
+
+
+class AgentBlocksQuery(PageQuery):
+    limit: int = Field(default=100, ge=0, description="how many to return; 0 means all")
+    order: Literal["asc", "desc"] = Field(default="desc", description="by id")
 
 
 class BlockResponse(BaseModel):

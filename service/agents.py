@@ -1,0 +1,348 @@
+"""Agents: a model, instructions and attached blocks.
+
+An agent is created with its blocks, its first messages and its compiled prompt
+in one act, or not at all. Its handle is resolved then, its provider's key is not
+asked for: that is missed when it is run. What V1 clients may set and Blockwire
+does not act on is kept and given back.
+
+Elsewhere: its blocks (blocks.py), its messages (messages.py), what a type of
+agent means (agent_types.py).
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from service.agent_types import initial_messages, rules_for, tools_for, type_of
+from service.blocks import Blocks, checked_new
+from service.catalog import Catalog
+from service.errors import BlockwireError, Invalid
+from service.names import checked_name, random_name
+from service.prompts import STOCK_DESCRIPTIONS, compile_prompt, login_event, stock_system
+from service.records.agents import Agent, AgentFields, AgentQuery, NewAgent
+from service.records.base import Micros, Page
+from service.records.blocks import Author, Block, BlockFields
+from service.records.ids import new_id
+from service.records.messages import Message
+from service.records.models import ModelEntry
+from service.settings import Settings
+from service.store.agents import AgentStore, SubscriptionStore
+from service.store.client import StoreClient
+from service.store.messages import body_of
+from service.tools import BUILT_IN, by_id, by_name
+
+CONFIGURE_TRIES = 20
+POOL = re.compile(r"^[a-z0-9_-]{1,40}$")
+_COPIED = (
+    "description",
+    "metadata",
+    "tags",
+    "tool_rules",
+    "secrets",
+    "source_ids",
+    "identity_ids",
+    "project_id",
+    "template_id",
+    "base_template_id",
+    "message_buffer_autoclear",
+    "enable_sleeptime",
+    "timezone",
+    "max_files_open",
+    "per_file_view_window_char_limit",
+    "hidden",
+    "pool",
+    "response_format",
+    "compaction_settings",
+    "model_settings",
+)
+Clock = Callable[[], Micros]
+
+
+class Agents:
+    """The room of agent writes."""
+
+    def __init__(
+        self, store: StoreClient, settings: Settings, blocks: Blocks, catalog: Catalog, clock: Clock
+    ) -> None:
+        seconds = settings.run_days * 86_400
+        self._store = AgentStore(store, settings.history_count, settings.change_count, seconds)
+        self._subscriptions = SubscriptionStore(store)
+        self._blocks = blocks
+        self._catalog = catalog
+        self._clock = clock
+
+    async def create(self, ws: str, new: NewAgent, by: Author) -> Agent:
+        """A new agent with everything it was asked for, or an error and nothing.
+
+        Raises Invalid, UnknownModel, NotFound (a block or a tool by id), BlockFull.
+        """
+        row = type_of(new.agent_type)
+        agent = self._from_fields(_blank(new), new)
+        tools = tools_for(
+            new.agent_type, new.include_base_tools, new.include_multi_agent_tools, new.enable_sleeptime
+        )
+        tools += [_tool_named(name) for name in new.tools]
+        tools += _tools_with(new.tool_ids or [])
+        tools = list(dict.fromkeys(tools))
+        model_name = str(agent.llm_config["model"])
+        agent = agent.model_copy(
+            update={
+                "tools": tools,
+                "tool_rules": rules_for(
+                    new.agent_type, tools, model_name, new.include_base_tool_rules, new.tool_rules
+                )
+                or None,
+                "message_buffer_autoclear": row.autoclear or agent.message_buffer_autoclear,
+                "hidden": True if new.hidden is None and "role:subagent" in agent.tags else agent.hidden,
+            }
+        )
+        new_blocks = [(new_id("block"), _described(checked_new(fields))) for fields in new.memory_blocks]
+        given = await self._blocks.read_many(ws, list(dict.fromkeys(new.block_ids or [])))
+        messages = self._first_messages(agent, new, given, [fields for _, fields in new_blocks])
+        await self._store.create(
+            ws, agent, new_blocks, [block.id for block in given], [(m.id, body_of(m)) for m in messages], by
+        )
+        return await self.read(ws, agent.id)
+
+    async def read(self, ws: str, agent_id: str) -> Agent:
+        return (await self._store.read_with_rev(ws, agent_id))[0]
+
+    async def read_many(self, ws: str, agent_ids: Sequence[str]) -> list[Agent]:
+        """Those of the agents that exist, in order."""
+        return await self._store.read_many(ws, agent_ids)
+
+    async def configure(self, ws: str, agent_id: str, fields: AgentFields, by: Author) -> Agent:
+        """Changes what is given, all of it or nothing; others' changes at the same time stay."""
+        for _ in range(CONFIGURE_TRIES):
+            before, rev = await self._store.read_with_rev(ws, agent_id)
+            after = self._from_fields(before, fields)
+            if fields.tool_ids is not None:
+                after = after.model_copy(update={"tools": list(dict.fromkeys(_tools_with(fields.tool_ids)))})
+            if await self._store.update(ws, before, rev, after, fields.block_ids, fields.message_ids, by):
+                return await self.read(ws, agent_id)
+        raise BlockwireError("the agent is being changed by others all the time; try again")
+
+    async def delete(self, ws: str, agent_id: str, by: Author) -> None:
+        """The agent with its messages and subscriptions. Its blocks stay, its open runs are cancelled."""
+        agent = await self.read(ws, agent_id)
+        own = [one.id for one in await self._subscriptions.all(ws) if one.agent_id == agent_id]
+        await self._store.delete(ws, agent, own, by)
+
+    async def find(self, ws: str, query: AgentQuery, page: Page) -> list[Agent]:
+        """One page of the agents that a query asks for, by creation unless it says otherwise."""
+        if query.order_by != "created_at":
+            return await self._sorted(ws, query, page)
+        tag = query.tags[0] if query.tags and (query.match_all_tags or len(query.tags) == 1) else None
+        return await self._store.page(
+            ws,
+            page,
+            lambda agent: _matches(agent, query),
+            name=query.name,
+            tag=tag if query.name is None else None,
+        )
+
+    async def count(self, ws: str, query: AgentQuery) -> int:
+        every = query.model_copy(update={"order_by": "created_at"})
+        return len(await self.find(ws, every, Page(limit=None)))
+
+    async def compiled_prompt(self, ws: str, agent_id: str) -> str:
+        """The system prompt as it would be if a run began now."""
+        agent = await self.read(ws, agent_id)
+        return self.compile(agent, await self._blocks.of_agent(ws, agent_id))
+
+    def compile(self, agent: Agent, blocks: Sequence[Block]) -> str:
+        """The system prompt of an agent with these blocks in it."""
+        previous = max(0, len(agent.message_ids) - 1)
+        return compile_prompt(agent, blocks, previous_messages=previous, at=self._clock())
+
+    async def _sorted(self, ws: str, query: AgentQuery, page: Page) -> list[Agent]:
+        every = await self.find(ws, query.model_copy(update={"order_by": "created_at"}), Page(limit=None))
+        every.sort(key=lambda agent: (getattr(agent, query.order_by) or 0, agent.id), reverse=page.descending)
+        ids = [agent.id for agent in every]
+        start = ids.index(page.after) + 1 if page.after in ids else 0
+        stop = ids.index(page.before) if page.before in ids else len(ids)
+        if page.limit is None:
+            return every[start:stop]
+        if page.before in ids and page.after not in ids:
+            return every[max(start, stop - page.limit) : stop]
+        return every[start : min(stop, start + page.limit)]
+
+    def _from_fields(self, agent: Agent, fields: AgentFields) -> Agent:
+        """The agent with what is given put in, checked; what is None stays."""
+        update: dict[str, Any] = {
+            name: getattr(fields, name) for name in _COPIED if getattr(fields, name) is not None
+        }
+        if fields.name is not None:
+            update["name"] = checked_name(fields.name)
+        if fields.system is not None:
+            update["system"] = fields.system
+        if fields.tags is not None:
+            update["tags"] = list(dict.fromkeys(fields.tags))
+        if fields.pool is not None and not POOL.match(fields.pool):
+            raise Invalid("pool", "must be 1 to 40 small letters, digits, - or _")
+        for name in ("last_run_completion", "last_run_duration_ms", "last_stop_reason"):
+            if getattr(fields, name) is not None:
+                update[name] = getattr(fields, name)
+        return agent.model_copy(update=update | self._model(agent, fields) | self._embedding(fields))
+
+    def _model(self, agent: Agent, fields: AgentFields) -> dict[str, Any]:
+        handle = fields.model
+        if handle is None and fields.llm_config is not None:
+            return {"llm_config": fields.llm_config, "model": _handle_of(fields.llm_config)}
+        if handle is None and agent.model == "":
+            handle = self._catalog.default_model().handle
+        config = dict(agent.llm_config)
+        update: dict[str, Any] = {}
+        if handle is not None:
+            entry = self._catalog.resolve(handle)
+            config = fields.llm_config or self._catalog.llm_config(entry)
+            update["model"] = handle
+            update |= self._defaults_of(entry, agent, fields)
+        overrides = _config_overrides(fields)
+        if handle is not None or overrides:
+            update["llm_config"] = config | overrides
+        return update
+
+    def _defaults_of(self, entry: ModelEntry, agent: Agent, fields: AgentFields) -> dict[str, Any]:
+        defaults: dict[str, Any] = {}
+        if fields.model_settings is None:
+            defaults["model_settings"] = self._catalog.model_settings(entry)
+        if fields.compaction_settings is None and agent.compaction_settings is None:
+            defaults["compaction_settings"] = self._catalog.compaction_settings(entry)
+        return defaults
+
+    def _embedding(self, fields: AgentFields) -> dict[str, Any]:
+        if fields.embedding is not None:
+            entry = self._catalog.resolve_embedding(fields.embedding)
+            size = fields.embedding_chunk_size if isinstance(fields, NewAgent) else 300
+            return {
+                "embedding": fields.embedding,
+                "embedding_config": fields.embedding_config or self._catalog.embedding_config(entry, size),
+            }
+        if fields.embedding_config is not None:
+            return {
+                "embedding": fields.embedding_config.get("handle"),
+                "embedding_config": fields.embedding_config,
+            }
+        default = self._catalog.default_embedding() if isinstance(fields, NewAgent) else None
+        if default is None:
+            return {}
+        return {"embedding": default.handle, "embedding_config": self._catalog.embedding_config(default)}
+
+    def _first_messages(
+        self, agent: Agent, new: NewAgent, given: Sequence[Block], fresh: Sequence[BlockFields]
+    ) -> list[Message]:
+        """Message 0, the compiled prompt, and what the agent's type or its creator puts behind it."""
+        at = self._clock()
+        blocks = _by_label([*given, *(_as_block(fields, at) for fields in fresh)])
+        prompt = compile_prompt(agent, blocks, previous_messages=0, at=at)
+        parts: list[Mapping[str, Any]] = [{"role": "system", "content": prompt}]
+        if new.initial_message_sequence is None:
+            login = login_event(at, agent.timezone)
+            parts += [part.model_dump() for part in initial_messages(agent.agent_type, login=login)]
+        else:
+            parts += [message.model_dump(exclude_none=True) for message in new.initial_message_sequence]
+        return [
+            Message.model_validate({**part, "id": new_id("message"), "agent_id": agent.id, "created_at": 0})
+            for part in parts
+        ]
+
+
+def _blank(new: NewAgent) -> Agent:
+    return Agent(
+        id=new_id("agent"),
+        name=random_name(),
+        system=stock_system(new.agent_type),
+        agent_type=new.agent_type,
+        model="",
+        created_at=0,
+        updated_at=0,
+    )
+
+
+def _config_overrides(fields: AgentFields) -> dict[str, Any]:
+    """What else a caller may say that ends in V1's llm_config."""
+    settings = fields.model_settings or {}
+    found = {
+        "context_window": fields.context_window_limit,
+        "max_tokens": fields.max_tokens or settings.get("max_output_tokens"),
+        "temperature": settings.get("temperature"),
+        "parallel_tool_calls": (
+            settings.get("parallel_tool_calls")
+            if fields.parallel_tool_calls is None
+            else fields.parallel_tool_calls
+        ),
+        "response_format": fields.response_format or settings.get("response_format"),
+        "enable_reasoner": fields.reasoning,
+    }
+    if isinstance(fields, NewAgent):
+        found["max_reasoning_tokens"] = fields.max_reasoning_tokens
+        if fields.reasoning is None:
+            found["enable_reasoner"] = fields.enable_reasoner
+    thinking = settings.get("thinking")
+    if isinstance(thinking, Mapping):
+        found["enable_reasoner"] = thinking.get("type") == "enabled"
+        found["max_reasoning_tokens"] = thinking.get("budget_tokens")
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _handle_of(config: Mapping[str, Any]) -> str:
+    """The handle of a full llm_config, which bypasses the look-up of handles (V1)."""
+    if config.get("handle"):
+        return str(config["handle"])
+    return f"{config.get('provider_name') or config.get('model_endpoint_type')}/{config.get('model')}"
+
+
+def _tool_named(name: str) -> str:
+    if name not in BUILT_IN:
+        raise Invalid("tools", f"there is no tool named {name!r}; known are {', '.join(sorted(BUILT_IN))}")
+    return by_name(name).tool.name
+
+
+def _tools_with(ids: Sequence[str]) -> list[str]:
+    return [by_id(id).tool.name for id in ids]
+
+
+def _described(fields: BlockFields) -> BlockFields:
+    """V1 gives the blocks `human` and `persona` a stock description when an agent brings them."""
+    if fields.description is not None or fields.label not in STOCK_DESCRIPTIONS:
+        return fields
+    return fields.model_copy(update={"description": STOCK_DESCRIPTIONS[fields.label]})
+
+
+def _as_block(fields: BlockFields, at: Micros) -> Block:
+    value = fields.value or ""
+    given = fields.model_dump(exclude_none=True) | {"value": value, "chars": len(value)}
+    return Block.model_validate({**given, "id": "", "version": 1, "created_at": at, "updated_at": at})
+
+
+def _by_label(blocks: Sequence[Block]) -> list[Block]:
+    """As they will be attached: of several under one label the first."""
+    first: dict[str, Block] = {}
+    for block in blocks:
+        first.setdefault(block.label, block)
+    return [first[label] for label in sorted(first)]
+
+
+def _matches(agent: Agent, query: AgentQuery) -> bool:
+    if agent.hidden and not query.show_hidden:
+        return False
+    wanted = {
+        "name": query.name,
+        "project_id": query.project_id,
+        "template_id": query.template_id,
+        "base_template_id": query.base_template_id,
+        "last_stop_reason": query.last_stop_reason,
+    }
+    if any(value is not None and getattr(agent, name) != value for name, value in wanted.items()):
+        return False
+    if query.query_text is not None and query.query_text.casefold() not in agent.name.casefold():
+        return False
+    if query.identity_id is not None and query.identity_id not in agent.identity_ids:
+        return False
+    if query.identifier_keys or query.created_by_id is not None:
+        return False
+    if not query.tags:
+        return True
+    hits = [tag in agent.tags for tag in query.tags]
+    return all(hits) if query.match_all_tags else any(hits)

@@ -1,0 +1,219 @@
+"""Blocks: text that several agents read and any of them may edit.
+
+Every write arrives here, whether it began as a web request or as a model's
+tool call, and leaves through one script, which applies the operation to the
+value as it is at that moment: two appends never collide. A writer that names
+the version it read gets EditConflict with the current one if that has moved;
+losing a race is an answer, not a failure.
+
+A new value, its history entry and the change that announces it appear
+together or not at all. Who is woken by it: workers/wakeups.py.
+
+Elsewhere: the operations (store/lua/block_edit.lua); key names (store/keys.py).
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from service.errors import BlockFull, Invalid, NotAttached, NotFound
+from service.records.base import Page
+from service.records.blocks import DEFAULT_LIMIT, Author, Block, BlockFields, BlockQuery, Edit, EditOutcome
+from service.records.ids import new_id
+from service.records.runs import Lease
+from service.settings import Settings
+from service.store.blocks import BlockStore
+from service.store.client import StoreClient
+
+LABEL_MOST = 500
+"""Characters in a label. Any characters: V1 restricts labels in list filters only."""
+EDIT_ID_MOST = 200
+
+
+class Blocks:
+    """The room of block writes. `ws` is the workspace; with a lease an agent acts, and is fenced."""
+
+    def __init__(self, store: StoreClient, settings: Settings) -> None:
+        self._store = BlockStore(store, settings.history_count, settings.change_count)
+
+    async def create(
+        self,
+        ws: str,
+        fields: BlockFields,
+        by: Author,
+        *,
+        block_id: str | None = None,
+        attach_to: str | None = None,
+        lease: Lease | None = None,
+    ) -> Block:
+        """A new block at version 1, attached to an agent if asked, in one act.
+
+        With a `block_id` that exists already the block is given back as it is.
+        Raises LabelTaken when the agent has another block of that label.
+        """
+        checked = checked_new(fields)
+        return await self._store.create(ws, block_id or new_id("block"), checked, by, attach_to, lease)
+
+    async def read(self, ws: str, block_id: str) -> Block:
+        return await self._store.read(ws, block_id)
+
+    async def read_many(self, ws: str, block_ids: Sequence[str]) -> list[Block]:
+        """All of them, in order. Raises NotFound for the first that does not exist."""
+        blocks = await self._store.read_many(ws, block_ids)
+        found = {block.id for block in blocks}
+        for id in block_ids:
+            if id not in found:
+                raise NotFound("block", id)
+        return blocks
+
+    async def edit(
+        self, ws: str, block_id: str, edit: Edit, by: Author, lease: Lease | None = None
+    ) -> EditOutcome:
+        """Applies one operation to the value as it is now, or raises why not; nothing in between.
+
+        EditConflict, BlockFull, NoMatch, ManyMatches, LineOutOfRange, LabelTaken, IdReused, NotFound; with a
+        lease also LeaseLost, BlockReadOnly, NotAttached. The same `edit_id` again changes nothing more.
+        """
+        edit = _checked_edit(edit)
+        fingerprint = ""
+        if edit.edit_id is not None:
+            asked = block_id + edit.model_dump_json(exclude={"edit_id"})
+            fingerprint = hashlib.sha256(asked.encode()).hexdigest()[:32]
+        return await self._store.edit(ws, block_id, edit, by, fingerprint, lease)
+
+    async def delete(self, ws: str, block_id: str, by: Author) -> None:
+        """Gone for good, and detached from every agent."""
+        await self._store.delete(ws, block_id, by)
+
+    async def attach(
+        self, ws: str, agent_id: str, block_id: str, by: Author, lease: Lease | None = None
+    ) -> None:
+        """Lets an agent see a block. Twice is no change; another block of that label is LabelTaken."""
+        await self._store.attach(ws, "attach", agent_id, block_id, by, lease)
+
+    async def detach(
+        self, ws: str, agent_id: str, block_id: str, by: Author, lease: Lease | None = None
+    ) -> None:
+        """Takes a block from an agent; the block stays. Raises NotAttached."""
+        await self._store.attach(ws, "detach", agent_id, block_id, by, lease)
+
+    async def of_agent(self, ws: str, agent_id: str) -> list[Block]:
+        """The blocks an agent sees, by label."""
+        attached = await self._store.attached(ws, agent_id)
+        return await self._store.read_many(ws, [attached[label] for label in sorted(attached)])
+
+    async def labelled(self, ws: str, agent_id: str, label: str) -> Block:
+        """The block an agent sees under a label. Raises NotAttached."""
+        block_id = await self._store.attached_as(ws, agent_id, label)
+        if block_id is None:
+            raise NotAttached(agent_id, label)
+        return await self._store.read(ws, block_id)
+
+    async def labels(self, ws: str, agent_id: str) -> dict[str, str]:
+        """label -> block id of what an agent sees."""
+        return await self._store.attached(ws, agent_id)
+
+    async def versions(self, ws: str, agent_id: str) -> dict[str, int]:
+        """block id -> version of what an agent sees, in one round trip."""
+        return await self._store.versions(ws, agent_id)
+
+    async def agents_of(self, ws: str, block_id: str, page: Page) -> list[str]:
+        """Ids of the agents a block is attached to. Raises NotFound."""
+        await self._store.read(ws, block_id)
+        return await self._store.agents_of(ws, block_id, page)
+
+    async def find(self, ws: str, query: BlockQuery, page: Page) -> list[Block]:
+        """One page of the blocks that a query asks for, by creation."""
+
+        async def keep(blocks: list[Block]) -> list[Block]:
+            kept = [block for block in blocks if _matches(block, query)]
+            if query.agents_gt is None and query.agents_lt is None and not query.agents_in:
+                return kept
+            counts = await self._store.agent_counts(ws, [block.id for block in kept])
+            return [block for block, count in zip(kept, counts, strict=True) if _count_matches(count, query)]
+
+        tag = query.tags[0] if query.tags and (query.match_all_tags or len(query.tags) == 1) else None
+        label = query.label
+        return await self._store.page(ws, page, keep, label=label, tag=tag if label is None else None)
+
+    async def count(self, ws: str, query: BlockQuery) -> int:
+        """How many blocks a query asks for."""
+        return len(await self.find(ws, query, Page(limit=None)))
+
+
+def checked_fields(fields: BlockFields) -> BlockFields:
+    """The fields with NUL characters dropped from the value and each tag once, or Invalid."""
+    if fields.label is not None and not 1 <= len(fields.label) <= LABEL_MOST:
+        raise Invalid("label", f"must have 1 to {LABEL_MOST} characters, not {len(fields.label)}")
+    if fields.limit is not None and fields.limit < 0:
+        raise Invalid("limit", f"must not be negative, got {fields.limit}")
+    if fields.value is not None and "\0" in fields.value:
+        fields = fields.model_copy(update={"value": fields.value.replace("\0", "")})
+    if fields.tags is not None:
+        fields = fields.model_copy(update={"tags": list(dict.fromkeys(fields.tags))})
+    return fields
+
+
+def checked_new(fields: BlockFields) -> BlockFields:
+    """The fields of a new block: labelled, and no longer than its own limit."""
+    checked = checked_fields(fields)
+    if checked.label is None:
+        raise Invalid("label", "is missing; give the name under which agents see the block")
+    limit = DEFAULT_LIMIT if checked.limit is None else checked.limit
+    if len(checked.value or "") > limit:
+        raise BlockFull(len(checked.value or ""), limit)
+    return checked
+
+
+def _checked_edit(edit: Edit) -> Edit:
+    if edit.edit_id is not None and not 1 <= len(edit.edit_id) <= EDIT_ID_MOST:
+        raise Invalid("edit_id", f"must have 1 to {EDIT_ID_MOST} characters")
+    if edit.operation == "replace" and not edit.old:
+        raise Invalid("old", "must be the text to replace, not empty")
+    if edit.operation == "configure":
+        if edit.fields is None:
+            raise Invalid("fields", "must name what to configure")
+        return edit.model_copy(update={"fields": checked_fields(edit.fields)})
+    if "\0" in edit.text:
+        return edit.model_copy(update={"text": edit.text.replace("\0", "")})
+    return edit
+
+
+def _matches(block: Block, query: BlockQuery) -> bool:
+    if block.hidden and not query.show_hidden:
+        return False
+    if query.templates_only != block.is_template:
+        return False
+    return _same(block, query) and _tags_match(block.tags, query) and _searches_match(block, query)
+
+
+def _same(block: Block, query: BlockQuery) -> bool:
+    wanted = {"label": query.label, "template_name": query.name, "project_id": query.project_id}
+    if any(value is not None and getattr(block, name) != value for name, value in wanted.items()):
+        return False
+    # No block has an identity yet, so a filter by one leaves nothing.
+    return query.identity_id is None and not query.identifier_keys
+
+
+def _tags_match(tags: Sequence[str], query: BlockQuery) -> bool:
+    if not query.tags:
+        return True
+    hits = [tag in tags for tag in query.tags]
+    return all(hits) if query.match_all_tags else any(hits)
+
+
+def _searches_match(block: Block, query: BlockQuery) -> bool:
+    label_search = query.label_search if query.label is None else None
+    searches = (
+        (label_search, block.label),
+        (query.description_search, block.description or ""),
+        (query.value_search, block.value),
+    )
+    return all(wanted is None or wanted.casefold() in text.casefold() for wanted, text in searches)
+
+
+def _count_matches(count: int, query: BlockQuery) -> bool:
+    if query.agents_gt is not None and count <= query.agents_gt:
+        return False
+    if query.agents_lt is not None and count >= query.agents_lt:
+        return False
+    return not query.agents_in or count in query.agents_in

@@ -1,0 +1,110 @@
+"""Bootstrap: assembles the rooms once, for the web, for a worker and for tests."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from arq.connections import ArqRedis
+
+from service.agents import Agents
+from service.blocks import Blocks
+from service.catalog import Catalog
+from service.changes import Changes
+from service.errors import StoreUnreadable
+from service.leases import Leases
+from service.messages import Messages
+from service.queue import PREFIXES, Queue, connect
+from service.records.base import DEFAULT_WORKSPACE, Micros
+from service.runs import Runs
+from service.settings import Settings
+from service.store.bell import Bell
+from service.store.client import StoreClient
+from service.store.keys import SCHEMA, SCHEMA_KEY, WORKSPACES_KEY
+from service.store.queue import QueueStore
+from service.subscriptions import Subscriptions
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Service:
+    """All rooms, open. `arq` is the queue's pool, for the worker that runs on it."""
+
+    settings: Settings
+    catalog: Catalog
+    blocks: Blocks
+    agents: Agents
+    messages: Messages
+    runs: Runs
+    leases: Leases
+    changes: Changes
+    subscriptions: Subscriptions
+    queue: QueueStore
+    bell: Bell
+    store: StoreClient
+
+
+def now() -> Micros:
+    return time.time_ns() // 1000
+
+
+def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Service:
+    """The rooms over connections that are open already; tests put fakes here."""
+    bell = Bell(store)
+    catalog = Catalog(settings)
+    jobs = Queue(queue)
+    blocks = Blocks(store, settings)
+    agents = Agents(store, settings, blocks, catalog, now)
+    return Service(
+        settings=settings,
+        catalog=catalog,
+        blocks=blocks,
+        agents=agents,
+        messages=Messages(store, jobs, catalog),
+        runs=Runs(store, bell),
+        leases=Leases(store, settings, jobs),
+        changes=Changes(store, bell),
+        subscriptions=Subscriptions(store, agents, blocks, jobs, now),
+        queue=queue,
+        bell=bell,
+        store=store,
+    )
+
+
+async def prepare(store: StoreClient) -> None:
+    """Marks a new store as ours, or refuses one that this code cannot read. Raises StoreUnreadable."""
+    await store.put_if_absent(SCHEMA_KEY, str(SCHEMA))
+    found = await store.get(SCHEMA_KEY)
+    if found != str(SCHEMA):
+        raise StoreUnreadable(
+            f"the store holds data of schema {found}, this version of Blockwire reads schema {SCHEMA}; "
+            "run the version that wrote it, or give this one another store (REDIS_URL or --data)"
+        )
+    await store.add_member(WORKSPACES_KEY, DEFAULT_WORKSPACE)
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, arq: ArqRedis | None = None) -> AsyncIterator[Service]:
+    """The rooms on the store that the settings name, until the context ends.
+
+    Raises StoreUnreachable, StoreUnreadable, ValueError for settings that name no store.
+    """
+    if settings.redis_url is None:
+        raise ValueError("settings name no store; open one first (service/processes.py: store_for)")
+    store = StoreClient.connect(settings.redis_url)
+    pool = arq
+    try:
+        await prepare(store)
+        if pool is None:
+            pool = await connect(settings)
+        service = assemble(settings, store, QueueStore(pool, PREFIXES))
+        try:
+            yield service
+        finally:
+            await service.bell.close()
+    finally:
+        if pool is not None and arq is None:
+            await pool.aclose()
+        await store.close()

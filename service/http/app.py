@@ -1,0 +1,56 @@
+"""The app: all routes behind one door, with the service open for as long as the app lives."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+
+from service.bootstrap import Service, open_service
+from service.http import (
+    agents,
+    blocks,
+    core_memory,
+    health,
+    messages,
+    models,
+    runs,
+    subscriptions,
+    tools,
+)
+from service.http.docs import documentation
+from service.http.door import Door
+from service.http.guard import is_loopback
+from service.http.routing import Route, Table
+from service.settings import Settings
+
+ROUTES: list[Route] = [
+    *blocks.ROUTES,
+    *agents.ROUTES,
+    *core_memory.ROUTES,
+    *subscriptions.ROUTES,
+    *tools.ROUTES,
+    *messages.ROUTES,
+    *runs.ROUTES,
+    *models.ROUTES,
+    *health.ROUTES,
+]
+
+
+def create_app(settings: Settings, service: Service | None = None) -> Starlette:
+    """The ASGI app; it opens its own service unless it is given one, which stays the giver's to close."""
+    door = Door(Table([*ROUTES, *documentation(ROUTES)]), guarded=is_loopback(settings.host))
+    door.service = service
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        if service is not None:
+            yield
+            return
+        async with open_service(settings) as opened:
+            door.service = opened
+            try:
+                yield
+            finally:
+                door.service = None
+
+    return Starlette(routes=[door], lifespan=lifespan)

@@ -1,0 +1,125 @@
+"""Messages over HTTP: send to an agent, waiting for the reply or not, and read what was said.
+
+A blocking send waits for its run, which a worker carries; the client may leave,
+the run goes on. A run whose model failed is an HTTP error (V1's way), any other
+failure a reply with its stop reason.
+"""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from service.errors import NotFound
+from service.http.answers import json_answer
+from service.http.calls import Call, Nothing
+from service.http.errors import ModelFailed
+from service.http.generation import is_legacy
+from service.http.routing import Route
+from service.http.schemas.messages import (
+    AsyncSendRequest,
+    MessageListQuery,
+    SendRequest,
+    new_messages,
+    refuse_streaming,
+    run_options,
+)
+from service.http.schemas.runs import LettaResponse, RunResponse, letta_response, run_response
+from service.http.schemas.transcript import ApiMessage, View, api_messages, has_inner_monologue
+from service.records.base import Page
+from service.records.runs import Run
+
+_HELLO = {"messages": [{"role": "user", "content": "What do you know?"}]}
+
+
+async def send(call: Call[Nothing, SendRequest]) -> Response:
+    """Send to an agent and wait for the reply
+
+    The reply holds everything the run produced after its input, why it stopped and what it used. A failing
+    model is answered with 401, 402, 429, 500 or 504 and an `error` object.
+    """
+    refuse_streaming(call.body, is_legacy(call.headers))
+    agent_id = call.path["agent_id"]
+    begun = await call.service.messages.send(
+        call.ws, agent_id, new_messages(call.body), run_options(call.body), background=False
+    )
+    run = await call.while_connected(call.service.runs.wait(call.ws, begun.id))
+    if run.error is not None and run.error.type.startswith("llm_"):
+        raise ModelFailed(run.error)
+    return json_answer(letta_response(run, await _produced(call, run)))
+
+
+async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
+    """Send to an agent and do not wait
+
+    The answer is the run; `GET /v1/runs/{run_id}` tells when it has ended.
+    """
+    run = await call.service.messages.send(
+        call.ws,
+        call.path["agent_id"],
+        new_messages(call.body),
+        run_options(call.body),
+        background=True,
+        kind="send_message_async",
+        callback_url=call.body.callback_url,
+    )
+    return json_answer(run_response(run))
+
+
+async def find(call: Call[MessageListQuery, Nothing]) -> Response:
+    """List an agent's messages
+
+    `order=desc`, the default, takes the newest; they are listed oldest first all the same, and `before` and
+    `after` mean earlier and later in what is listed.
+    """
+    query = call.query
+    agent = await call.service.agents.read(call.ws, call.path["agent_id"])
+    found = await call.service.messages.find(call.ws, agent.id, chronological(query.page()))
+    if query.order == "desc":
+        found = found[::-1]
+    view = View(inner_monologue=has_inner_monologue(agent.agent_type), **query.model_dump())
+    return json_answer(api_messages(found, view))
+
+
+async def modify(call: Call[Nothing, Nothing]) -> Response:
+    """Refused: messages cannot be edited
+
+    V1 removed it and answers 405; old SDKs still have the method.
+    """
+    return json_answer({"detail": "Messages cannot be edited"}, 405)
+
+
+def chronological(page: Page) -> Page:
+    """The page for a list that is shown oldest first whichever end it is taken from.
+
+    With V1's cursors as they are for other lists, an SDK that pages on by its last
+    item, the newest, would be given the same messages again and again.
+    """
+    if not page.descending:
+        return page
+    return page.model_copy(update={"before": page.after, "after": page.before})
+
+
+async def view_of(call: Call[Any, Any], run: Run) -> View:
+    """How the sender of a run wants to see its messages."""
+    try:
+        agent_type = (await call.service.agents.read(call.ws, run.agent_id)).agent_type
+    except NotFound:
+        agent_type = ""
+    return View(inner_monologue=has_inner_monologue(agent_type), **dict(run.options))
+
+
+async def _produced(call: Call[Nothing, SendRequest], run: Run) -> list[ApiMessage]:
+    stored = await call.service.runs.messages(call.ws, run.id)
+    after_input = stored[len(run.messages) :]
+    spoken = [message for message in after_input if message.role in ("assistant", "tool")]
+    return api_messages(spoken, await view_of(call, run))
+
+
+_PATH = "/v1/agents/{agent_id}/messages"
+
+ROUTES = [
+    Route("POST", _PATH, send, "Messages", LettaResponse, example=_HELLO),
+    Route("POST", f"{_PATH}/async", send_async, "Messages", RunResponse, example=_HELLO),
+    Route("GET", _PATH, find, "Messages", list[ApiMessage]),
+    Route("PATCH", f"{_PATH}/{{message_id}}", modify, "Messages"),
+]

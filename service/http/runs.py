@@ -1,0 +1,42 @@
+"""Runs over HTTP: how a run stands, and what was said in it."""
+
+from starlette.responses import Response
+
+from service.errors import NotFound
+from service.http.answers import json_answer
+from service.http.calls import Call, Nothing
+from service.http.messages import view_of
+from service.http.paging import part_of
+from service.http.routing import Route
+from service.http.schemas.runs import RunMessagesQuery, RunResponse, run_response
+from service.http.schemas.transcript import ApiMessage, api_messages
+
+
+async def retrieve(call: Call[Nothing, Nothing]) -> Response:
+    """Read a run
+
+    `created` until a worker has it, then `running`, then `completed`, `failed` or `cancelled`.
+    """
+    return json_answer(run_response(await call.service.runs.read(call.ws, call.path["run_id"])))
+
+
+async def messages(call: Call[RunMessagesQuery, Nothing]) -> Response:
+    """List a run's messages
+
+    Its input first, then what it produced.
+    """
+    run = await call.service.runs.read(call.ws, call.path["run_id"])
+    stored = await call.service.runs.messages(call.ws, run.id)
+    page = call.query.page()
+    known = {message.id for message in stored}
+    for cursor in (page.before, page.after):
+        if cursor and cursor not in known:
+            raise NotFound("message", cursor)
+    part = part_of(stored, page, lambda message: message.id)
+    return json_answer(api_messages(part, await view_of(call, run)))
+
+
+ROUTES = [
+    Route("GET", "/v1/runs/{run_id}", retrieve, "Runs", RunResponse),
+    Route("GET", "/v1/runs/{run_id}/messages", messages, "Runs", list[ApiMessage]),
+]

@@ -1,0 +1,169 @@
+"""Agent state: V1's answer for an agent, and which of its relationships are filled.
+
+An answer always has every field. Relationships that were not asked for are empty
+lists, so a caller cannot tell an agent without blocks from one whose blocks it
+did not ask for: V1's way, and what SDKs of 1.x get unless they say `include`.
+"""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from service import tools
+from service.http.schemas.blocks import BlockResponse, block_response
+from service.http.schemas.models import EmbeddingConfig, LLMConfig
+from service.http.schemas.tools import ToolResponse, tool_response
+from service.records.agents import Agent
+from service.records.base import iso
+from service.records.blocks import Block
+from service.records.runs import StopReason
+
+Relations = frozenset[str]
+
+ALL: Relations = frozenset(
+    {"blocks", "identities", "managed_group", "pending_approval", "secrets", "sources", "tags", "tools"}
+)
+_LEGACY = {
+    "tools": "tools",
+    "sources": "sources",
+    "memory": "blocks",
+    "tags": "tags",
+    "identity_ids": "identities",
+    "multi_agent_group": "managed_group",
+    "tool_exec_environment_variables": "secrets",
+}
+
+
+def asked_relations(
+    include: Iterable[str] | None,
+    include_relationships: Iterable[str] | None,
+    legacy: bool,
+    unasked: Relations = ALL,
+) -> Relations:
+    """What to fill. `unasked` is for a legacy caller that says nothing in the legacy form."""
+    asked = {name.removeprefix("agent.") for name in include or ()}
+    if include_relationships is not None:
+        asked |= {_LEGACY[name] for name in include_relationships if name in _LEGACY}
+    elif legacy:
+        asked |= unasked
+    return frozenset(asked)
+
+
+class Memory(BaseModel):
+    """An agent's blocks, in the older form."""
+
+    agent_type: str | None = None
+    git_enabled: bool = False
+    blocks: list[BlockResponse]
+    file_blocks: list[dict[str, Any]] = []
+    prompt_template: str = ""
+
+
+class AgentEnvironmentVariable(BaseModel):
+    created_by_id: str | None = None
+    last_updated_by_id: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    id: str
+    key: str
+    value: str
+    description: str | None = None
+    organization_id: str | None = None
+    value_enc: str | None = None
+    agent_id: str
+
+
+class AgentState(BaseModel):
+    """An agent. `pool` is Blockwire's, the rest is V1's."""
+
+    created_by_id: str | None = None
+    last_updated_by_id: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    id: str
+    name: str
+    tool_rules: list[dict[str, Any]] | None = None
+    message_ids: list[str] | None = None
+    system: str
+    agent_type: str
+    llm_config: LLMConfig
+    embedding_config: EmbeddingConfig | None = None
+    model: str | None = None
+    embedding: str | None = None
+    model_settings: dict[str, Any] | None = None
+    compaction_settings: dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    description: str | None = None
+    metadata: dict[str, Any] | None = None
+    memory: Memory
+    blocks: list[BlockResponse]
+    tools: list[ToolResponse]
+    sources: list[dict[str, Any]] = []
+    tags: list[str]
+    tool_exec_environment_variables: list[AgentEnvironmentVariable] = []
+    secrets: list[AgentEnvironmentVariable] = []
+    project_id: str | None = None
+    template_id: str | None = None
+    base_template_id: str | None = None
+    deployment_id: str | None = None
+    entity_id: str | None = None
+    identity_ids: list[str] = []
+    identities: list[dict[str, Any]] = []
+    pending_approval: dict[str, Any] | None = None
+    message_buffer_autoclear: bool = False
+    enable_sleeptime: bool | None = None
+    multi_agent_group: dict[str, Any] | None = None
+    managed_group: dict[str, Any] | None = None
+    last_run_completion: str | None = None
+    last_run_duration_ms: int | None = None
+    last_stop_reason: StopReason | None = None
+    timezone: str | None = None
+    max_files_open: int | None = None
+    per_file_view_window_char_limit: int | None = None
+    hidden: bool | None = None
+    pool: str = Field(description="the worker pool that runs it")
+
+
+def agent_state(agent: Agent, blocks: Sequence[Block], relations: Relations = ALL) -> AgentState:
+    """The answer for an agent; `blocks` may be left empty where `relations` has none."""
+    shown = [block_response(block) for block in blocks] if "blocks" in relations else []
+    secrets = _variables(agent) if "secrets" in relations else []
+    ended = agent.last_run_completion
+    return AgentState(
+        **{
+            **dict(agent),
+            "created_at": iso(agent.created_at),
+            "updated_at": iso(agent.updated_at),
+            "last_run_completion": None if ended is None else iso(ended),
+            "memory": Memory(agent_type=agent.agent_type, blocks=shown),
+            "blocks": shown,
+            "tools": agent_tools(agent) if "tools" in relations else [],
+            "tags": agent.tags if "tags" in relations else [],
+            "tool_exec_environment_variables": secrets,
+            "secrets": secrets,
+            "identity_ids": agent.identity_ids if "identities" in relations else [],
+        }
+    )
+
+
+def agent_tools(agent: Agent) -> list[ToolResponse]:
+    """The definitions of an agent's tools, in the order they were attached."""
+    return [tool_response(tools.BUILT_IN[name].tool) for name in agent.tools if name in tools.BUILT_IN]
+
+
+def memory(agent: Agent, blocks: Sequence[Block]) -> Memory:
+    return Memory(agent_type=agent.agent_type, blocks=[block_response(block) for block in blocks])
+
+
+def _variables(agent: Agent) -> list[AgentEnvironmentVariable]:
+    return [
+        AgentEnvironmentVariable(
+            id=f"agent-env-{uuid.uuid5(uuid.NAMESPACE_URL, f'{agent.id}/{key}')}",
+            key=key,
+            value=value,
+            agent_id=agent.id,
+        )
+        for key, value in agent.secrets.items()
+    ]

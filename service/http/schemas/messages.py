@@ -1,0 +1,236 @@
+"""Messages on the wire: what a send carries, and V1's rules of what goes together in it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from service.errors import Invalid
+from service.http.errors import Misused
+from service.http.paging import PageQuery
+from service.http.schemas.bounds import Handle, JsonObject, Name
+from service.records.messages import NewMessage
+from service.records.runs import RunOptions
+
+MOST_MESSAGES = 1000
+
+MessageType = Literal[
+    "system_message",
+    "user_message",
+    "assistant_message",
+    "reasoning_message",
+    "hidden_reasoning_message",
+    "tool_call_message",
+    "tool_return_message",
+    "approval_request_message",
+    "approval_response_message",
+    "summary_message",
+    "event_message",
+]
+
+
+class TextPart(BaseModel):
+    type: Literal["text"]
+    text: str
+    signature: str | None = None
+
+
+class ImageSource(BaseModel):
+    """`url` with a url, `base64` with media_type and data, `letta` with file_id."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["url", "base64", "letta"]
+
+
+class ImagePart(BaseModel):
+    type: Literal["image"]
+    source: ImageSource
+
+
+class OtherPart(BaseModel):
+    """The kinds of parts that stored messages have; kept as given."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal[
+        "tool_call",
+        "tool_return",
+        "reasoning",
+        "redacted_reasoning",
+        "omitted_reasoning",
+        "summarized_reasoning",
+    ]
+
+
+Part = Annotated[TextPart | ImagePart | OtherPart, Field(discriminator="type")]
+Parts = Annotated[list[Part], Field(min_length=1, max_length=MOST_MESSAGES)]
+Content = Annotated[
+    Annotated[str, Tag("<text>")] | Annotated[Parts, Tag("<parts>")],
+    Discriminator(lambda content: "<parts>" if isinstance(content, list) else "<text>"),
+]
+
+
+class MessageCreate(BaseModel):
+    type: Literal["message"] | None = "message"
+    otid: Name | None = Field(default=None, description="the sender's own id for the message")
+    group_id: Name | None = None
+    role: Literal["user", "system", "assistant"]
+    content: Content
+    name: Name | None = None
+    sender_id: Name | None = None
+    batch_item_id: Name | None = None
+
+
+class ApprovalCreate(BaseModel):
+    """An answer to an approval request. Not served yet."""
+
+    type: Literal["approval"] = "approval"
+    otid: Name | None = None
+    group_id: Name | None = None
+    approvals: list[JsonObject] | None = Field(default=None, max_length=MOST_MESSAGES)
+    approve: bool | None = None
+    approval_request_id: Name | None = None
+    reason: str | None = None
+
+
+class ToolReturnCreate(BaseModel):
+    """Results of tools that the caller ran. Not served yet."""
+
+    type: Literal["tool_return"]
+    otid: Name | None = None
+    group_id: Name | None = None
+    tool_returns: list[JsonObject] = Field(max_length=MOST_MESSAGES)
+
+
+def _entry_kind(entry: Any) -> str:
+    said = entry.get if isinstance(entry, dict) else lambda name, default=None: getattr(entry, name, default)
+    kind = said("type")
+    if kind is None and (said("approve") is not None or said("approval_request_id") is not None):
+        kind = "approval"
+    return f"<{kind}>" if kind in ("approval", "tool_return") else "<message>"
+
+
+Entry = Annotated[
+    Annotated[MessageCreate, Tag("<message>")]
+    | Annotated[ApprovalCreate, Tag("<approval>")]
+    | Annotated[ToolReturnCreate, Tag("<tool_return>")],
+    Discriminator(_entry_kind),
+]
+
+
+class ClientTool(BaseModel):
+    name: Name
+    description: str | None = None
+    parameters: JsonObject | None = None
+
+
+class ClientSkill(BaseModel):
+    name: Name
+    description: str
+    location: str
+
+
+class AsyncSendRequest(BaseModel):
+    """What every send carries: `messages` or `input`, exactly one, and how to run."""
+
+    messages: list[Entry] | None = Field(default=None, max_length=MOST_MESSAGES)
+    input: Content | None = Field(default=None, description="a user message's content, instead of `messages`")
+    max_steps: int | None = Field(default=None, ge=1, le=10_000, description="50 if absent")
+    use_assistant_message: bool | None = None
+    assistant_message_tool_name: Name | None = None
+    assistant_message_tool_kwarg: Name | None = None
+    include_return_message_types: list[MessageType] | None = Field(default=None, max_length=100)
+    enable_thinking: str | bool | None = None
+    client_tools: list[ClientTool] | None = Field(default=None, max_length=500)
+    client_skills: list[ClientSkill] | None = Field(default=None, max_length=500)
+    override_model: Handle | None = None
+    include_compaction_messages: bool | None = None
+    return_logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=100)
+    return_token_ids: bool | None = None
+    override_system: str | None = Field(default=None, max_length=1_000_000)
+    system: str | None = Field(
+        default=None, max_length=1_000_000, description="the same as `override_system`"
+    )
+    callback_url: str | None = Field(
+        default=None, max_length=2000, pattern="^https?://", description="async: told once when the run ends"
+    )
+
+
+class SendRequest(AsyncSendRequest):
+    streaming: bool | None = None
+    stream_tokens: bool | None = None
+    include_pings: bool | None = None
+    background: bool | None = None
+
+
+class MessageListQuery(PageQuery):
+    limit: int = Field(
+        default=100, ge=0, description="stored messages, which may show as several; 0 means all"
+    )
+    order: Literal["asc", "desc"] = Field(
+        default="desc", description="`desc` takes the newest; either way they are listed oldest first"
+    )
+    order_by: Literal["created_at"] = "created_at"
+    group_id: Name | None = None
+    conversation_id: Name | None = None
+    use_assistant_message: bool = True
+    assistant_message_tool_name: Name = "send_message"
+    assistant_message_tool_kwarg: Name = "message"
+    include_err: bool | None = None
+    include_return_message_types: list[MessageType] | None = Field(default=None, max_length=100)
+
+
+def new_message(entry: MessageCreate) -> NewMessage:
+    return NewMessage(**entry.model_dump(exclude={"type", "content"}), content=_content(entry.content))
+
+
+def new_messages(body: AsyncSendRequest) -> list[NewMessage]:
+    """The messages of a send; Misused unless there is exactly one source of them."""
+    if body.messages is not None and body.input is not None:
+        raise Misused("messages, input: send one of them, not both")
+    if body.input is not None:
+        return [NewMessage(role="user", content=_content(body.input))]
+    if not body.messages:
+        raise Misused("messages: at least one message is needed, or `input`")
+    return [new_message(_plain_message(entry)) for entry in body.messages]
+
+
+def run_options(body: AsyncSendRequest) -> RunOptions:
+    """How the sender wants it run. `override_system` goes before its alias."""
+    if body.client_tools:
+        raise Invalid("client_tools", "not available yet in this version; send without them")
+    names = RunOptions.model_fields
+    given = {name: value for name in names if (value := getattr(body, name, None)) is not None}
+    if body.system is not None:
+        given.setdefault("override_system", body.system)
+    return RunOptions(**given)
+
+
+def refuse_streaming(body: SendRequest, legacy: bool) -> None:
+    """V1's rules for the four streaming fields, then the one that says: not here yet."""
+    if body.streaming and legacy:
+        raise Misused("streaming: needs an SDK of 1.x; use POST …/messages/stream or send without it")
+    if body.streaming:
+        raise Invalid("streaming", "not available yet in this version; send without it")
+    for field, asked in (
+        ("stream_tokens", body.stream_tokens),
+        ("background", body.background),
+        ("include_pings", body.include_pings is False),
+    ):
+        if asked:
+            raise Misused(f"{field}: goes with streaming only; leave it out or set streaming to true")
+
+
+def _plain_message(entry: MessageCreate | ApprovalCreate | ToolReturnCreate) -> MessageCreate:
+    if isinstance(entry, MessageCreate):
+        return entry
+    raise Invalid(
+        "messages", f"entries of type {entry.type} are not available yet in this version; send plain messages"
+    )
+
+
+def _content(content: str | list[Part]) -> str | list[dict[str, Any]]:
+    if isinstance(content, str):
+        return content
+    return [part.model_dump(exclude_none=True) for part in content]

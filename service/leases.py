@@ -1,0 +1,116 @@
+"""Leases: what a worker does to agents and their runs while it holds them.
+
+An agent is stepped by one worker at a time. The lease lasts a few seconds and
+is renewed while the work goes on; its generation is the fence that every write
+carries, so that a worker which was paused for too long changes nothing when it
+wakes up and learns it (LeaseLost). Giving an agent up and finding its inbox
+empty are one act, so no message falls between.
+
+Elsewhere: the loop that uses this (workers/loop.py).
+"""
+
+from collections.abc import Mapping, Sequence
+
+from service.queue import Queue
+from service.records.messages import Message
+from service.records.runs import Lease, OpenRun, Ready, Run, RunError, Step, StopReason, Usage
+from service.settings import Settings
+from service.store.client import StoreClient
+from service.store.keys import WORKSPACES_KEY
+from service.store.leases import LeaseStore
+
+WAITING_MS = 1000
+"""An agent ready for longer than this has lost its job, or never had one."""
+
+
+class Leases:
+    """The room of everything that is written under a lease."""
+
+    def __init__(self, store: StoreClient, settings: Settings, queue: Queue) -> None:
+        self._client = store
+        self._store = LeaseStore(store, settings.run_days * 86_400)
+        self._queue = queue
+        self._ms = settings.lease_ms
+
+    async def take(self, ws: str, agent_id: str, generation: int, worker_id: str) -> Lease | None:
+        """The lease, or None when this generation is not the one that is due."""
+        return await self._store.take(ws, agent_id, generation, worker_id, self._ms)
+
+    async def renew(self, leases: Sequence[Lease]) -> list[Lease]:
+        """Renews all of them; gives back those that are lost."""
+        lost: list[Lease] = []
+        for ws in sorted({lease.workspace for lease in leases}):
+            held = [lease for lease in leases if lease.workspace == ws]
+            gone = await self._store.renew(ws, held, self._ms)
+            lost += [lease for lease in held if lease.agent_id in gone]
+        return lost
+
+    async def give_back(self, lease: Lease) -> None:
+        """The agent goes to the back of the queue, its run wherever it stands."""
+        await self._queue.put_step(lease.workspace, await self._store.give_back(lease))
+
+    async def next_run(self, lease: Lease) -> OpenRun | None:
+        """The run to carry on with; None means that the agent is idle and the lease given back."""
+        return await self._store.next_run(lease)
+
+    async def open_run(
+        self, lease: Lease, run: Run, prompt: str, seen: Mapping[str, int], message_0: Message
+    ) -> None:
+        """Stores what the run's model calls start from: prompt, block versions, input, depth."""
+        await self._store.open_run(lease, run, prompt, seen, message_0)
+
+    async def add_note(self, lease: Lease, run_id: str, note: Message, seen: Mapping[str, int]) -> None:
+        """Adds a note to the run's own transcript, with the block versions it tells of."""
+        await self._store.add_note(lease, run_id, note.model_dump(exclude_defaults=True), seen)
+
+    async def notes(self, ws: str, run_id: str) -> list[Message]:
+        """The run's notes; `step_id` of each names the step after which it stands."""
+        return [Message.model_validate(note) for note in await self._store.notes(ws, run_id)]
+
+    async def step(self, ws: str, step_id: str) -> Step | None:
+        return await self._store.step(ws, step_id)
+
+    async def store_answer(self, lease: Lease, step: Step) -> None:
+        """The model's answer, before any of its tool calls is run."""
+        await self._store.store_answer(lease, step)
+
+    async def store_step(
+        self,
+        lease: Lease,
+        run: Run,
+        step: Step,
+        messages: Sequence[Message],
+        *,
+        usage: Usage,
+        context_tokens: int,
+        seen: Mapping[str, int],
+        stop_reason: StopReason | None,
+        error: RunError | None = None,
+    ) -> None:
+        """A whole step with its messages; with a stop reason also the end of the run."""
+        await self._store.store_step(
+            lease,
+            step,
+            messages,
+            usage=usage,
+            context_tokens=context_tokens,
+            step_count=run.step_count + 1,
+            seen=seen,
+            stop_reason=stop_reason,
+            error=error,
+        )
+
+    async def finish(
+        self, lease: Lease, run_id: str, stop_reason: StopReason, error: RunError | None = None
+    ) -> None:
+        """Ends a run that has no step to store."""
+        await self._store.finish(lease, run_id, stop_reason, error)
+
+    async def sweep(self) -> list[tuple[str, Ready]]:
+        """Queues every agent that nobody carries: (workspace, agent), with the reason."""
+        swept: list[tuple[str, Ready]] = []
+        for ws in sorted(await self._client.members(WORKSPACES_KEY)):
+            for ready in await self._store.sweep(ws, WAITING_MS):
+                await self._queue.put_step(ws, ready)
+                swept.append((ws, ready))
+        return swept

@@ -1,0 +1,75 @@
+"""Queue: the contract between those who ask for work and the workers, on arq.
+
+Two jobs. `step` (workspace, agent, generation) carries an agent forward; its id
+names the generation, so that the same nudge twice is one job. `send_message`
+(agent, text, workspace=…) is for services that speak arq and not HTTP: its
+result is the run's id, and the same `_job_id` gives the same run.
+
+Jobs are JSON, not pickle: unpickling would run the producer's code. Whoever can
+write to the queue is trusted with every workspace.
+"""
+
+import json
+from typing import Any
+
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix
+from arq.jobs import serialize_job
+from arq.utils import timestamp_ms
+
+from service.records.base import DEFAULT_POOL
+from service.records.runs import Ready
+from service.settings import Settings
+from service.store.queue import QueueStore
+
+QUEUE = "blockwire:jobs"
+"""The default pool's queue; another pool's has its name behind a colon."""
+PREFIXES = (job_key_prefix, result_key_prefix, in_progress_key_prefix)
+EXPIRES_MS = 86_400_000
+
+
+def queue_of(pool: str) -> str:
+    return QUEUE if pool == DEFAULT_POOL else f"{QUEUE}:{pool}"
+
+
+def dumps(job: dict[str, Any]) -> bytes:
+    """arq's `job_serializer` for every producer of ours and others'. An exception becomes its text."""
+    return json.dumps(job, default=str, ensure_ascii=False).encode()
+
+
+def loads(job: bytes) -> dict[str, Any]:
+    """arq's `job_deserializer`. A pickled job is refused with the remedy."""
+    try:
+        found = json.loads(job)
+    except ValueError:
+        raise ValueError("the job is not JSON; set job_serializer of the producer's arq pool") from None
+    if not isinstance(found, dict):
+        raise ValueError("the job is not a JSON object")
+    return found
+
+
+async def connect(settings: Settings) -> ArqRedis:
+    """A pool on the queue's store (QUEUE_URL, else REDIS_URL)."""
+    url = settings.queue_url or settings.redis_url
+    if url is None:
+        raise ValueError("settings name no store; open one first")
+    return await create_pool(
+        RedisSettings.from_dsn(url),
+        job_serializer=dumps,
+        job_deserializer=loads,
+        default_queue_name=QUEUE,
+    )
+
+
+class Queue:
+    """Puts jobs into the queue of the pool they belong to."""
+
+    def __init__(self, store: QueueStore) -> None:
+        self._store = store
+
+    async def put_step(self, ws: str, ready: Ready) -> None:
+        """A job for an agent that became ready. Raises StoreUnreachable; the sweeper makes up for that."""
+        job_id = f"step:{ws}:{ready.agent_id}:{ready.generation}"
+        args = (ws, ready.agent_id, ready.generation)
+        job = serialize_job("step", args, {}, None, timestamp_ms(), serializer=dumps)
+        await self._store.put(queue_of(ready.pool), job_id, job, expires_ms=EXPIRES_MS)

@@ -1,0 +1,132 @@
+"""The web process: serves until told to stop, and says in one line why it cannot start."""
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from service.entry import FAILED, WONT_WORK, python_module
+from service.processes import open_listener
+from service.settings import Settings, environment_for
+
+STAND_IN = """
+import sys
+from contextlib import asynccontextmanager
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from service.errors import StoreUnreachable
+from service.http import serve
+
+def create_app(settings):
+    @asynccontextmanager
+    async def lifespan(app):
+        if sys.argv[1] == "refuses":
+            raise StoreUnreachable("the store at " + settings.redis_url + " does not answer")
+        if sys.argv[1] == "breaks":
+            raise LookupError("a mistake of ours")
+        yield
+        if sys.argv[1] == "breaks late":
+            raise LookupError("a mistake of ours")
+
+    async def store(request):
+        return PlainTextResponse(settings.redis_url)
+
+    return Starlette(routes=[Route("/store", store)], lifespan=lifespan)
+
+serve.create_app = create_app
+serve.main()
+"""
+
+
+@asynccontextmanager
+async def web(data_dir: Path, app: str = "works", **settings: object) -> AsyncIterator[Process]:
+    told = Settings.model_validate({"data_dir": data_dir, "port": 0, "json_logs": True} | settings)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", STAND_IN, app, env=environment_for(told), stdout=PIPE, stderr=PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def event(process: Process, name: str) -> dict[str, object]:
+    """The next event of that name."""
+    assert process.stderr is not None
+    while line := await asyncio.wait_for(process.stderr.readline(), 30):
+        said: dict[str, object] = json.loads(line)
+        if said["event"] == name:
+            return said
+    raise AssertionError(f"it ended without {name}")
+
+
+async def get(port: object, path: str) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(str(port)))
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    answer = await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    return answer.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_serves_until_told_to_stop_and_then_closes_the_store(tmp_path: Path, number: int) -> None:
+    async with web(tmp_path) as process:
+        started = await event(process, "web.started")
+        answer = await get(started["port"], "/store")
+        assert answer.startswith("HTTP/1.1 200")
+        assert answer.endswith(f"unix://{tmp_path}/store.sock")
+        process.send_signal(number)
+        output, errors = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 0
+    assert output == b""
+    assert [json.loads(line)["event"] for line in errors.splitlines()] == ["web.stopped", "store.stopped"]
+
+
+async def test_it_uses_the_store_it_was_told(tmp_path: Path) -> None:
+    async with web(tmp_path / "data", redis_url="redis://127.0.0.1:1/0") as process:
+        started = await event(process, "web.started")
+        assert (await get(started["port"], "/store")).endswith("redis://127.0.0.1:1/0")
+    assert not (tmp_path / "data").exists()
+
+
+async def test_a_refusal_at_the_start_is_one_line(tmp_path: Path) -> None:
+    async with web(tmp_path, "refuses", redis_url="redis://127.0.0.1:1/0") as process:
+        _, errors = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == FAILED
+    said = [line for line in errors.decode().splitlines() if not line.startswith("{")]
+    assert said == ["blockwire: the store at redis://127.0.0.1:1/0 does not answer"]
+    assert "Traceback" not in errors.decode()
+
+
+@pytest.mark.parametrize("app", ["breaks", "breaks late"])
+async def test_a_mistake_of_ours_shows_its_traceback(tmp_path: Path, app: str) -> None:
+    async with web(tmp_path, app) as process:
+        if app == "breaks late":
+            await get((await event(process, "web.started"))["port"], "/store")
+            process.terminate()
+        _, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert "LookupError: a mistake of ours" in errors.decode()
+
+
+async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+    with open_listener("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            *python_module("service.http.serve"),
+            env=environment_for(Settings(data_dir=tmp_path / "data", port=port)),
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        _, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == WONT_WORK
+    [line] = errors.decode().splitlines()
+    assert line.startswith(f"blockwire: port: {port} on 127.0.0.1 cannot be used")

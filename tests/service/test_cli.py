@@ -1,0 +1,236 @@
+"""The `blockwire` command: help for newcomers, one line for mistakes, the right process for the rest."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from service import cli, entry
+from service.cli import VERBS, main
+from service.errors import Invalid, StoreUnreachable
+from service.settings import Settings, read_settings, variables_of
+
+HOME = Path(cli.__file__).parents[1]
+
+
+class Started(BaseException):
+    """Raised in the place of becoming another process."""
+
+    def __init__(self, path: str, command: list[str], environ: Mapping[str, str]) -> None:
+        super().__init__(command)
+        assert path == command[0] == sys.executable
+        self.command = command
+        self.settings = read_settings(environ)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def become(path: str, command: list[str], environ: Mapping[str, str]) -> None:
+        raise Started(path, command, environ)
+
+    monkeypatch.setattr(os, "execve", become)
+    monkeypatch.chdir(HOME)
+    for field in Settings.model_fields:
+        for variable in variables_of(field):
+            monkeypatch.delenv(variable, raising=False)
+
+
+def started(*argv: str) -> Started:
+    with pytest.raises(Started) as became:
+        main(argv)
+    return became.value
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line with which a command is refused."""
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == entry.WONT_WORK
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    [line] = captured.err.splitlines()
+    assert line.startswith("blockwire: ")
+    return line
+
+
+def test_without_a_verb_it_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    text = capsys.readouterr().out
+    for verb in VERBS:
+        assert verb.name in text
+    assert "Example: blockwire up" in text
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_the_help_of_a_verb_explains_every_option_and_gives_an_example(
+    verb: cli.Verb, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([verb.name, "--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert f"Example: {verb.example}" in " ".join(text.split())
+    for option in verb.options:
+        assert option in text
+
+
+def test_it_knows_its_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: f"1.2.3 of {name}")
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "blockwire 1.2.3 of blockwire\n"
+
+
+def test_it_runs_from_a_tree_that_is_not_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == "blockwire (not installed)\n"
+
+
+def test_web_becomes_the_web_process() -> None:
+    became = started("web", "--port", "9000", "--data", "my blocks")
+    assert became.command[1:] == ["-m", "service.http.serve"]
+    assert became.settings == Settings(port=9000, data_dir=Path("my blocks"))
+
+
+def test_worker_becomes_a_worker_process() -> None:
+    became = started("worker", "--slots", "64", "--pool", "fast")
+    assert became.command[1:] == ["-m", "workers.main"]
+    assert became.settings == Settings(slots=64, pool="fast")
+
+
+def test_up_becomes_the_process_that_starts_the_others() -> None:
+    assert started("up").command[1:] == ["-m", "service.processes", "2"]
+    assert started("up", "--workers", "5").command[1:] == ["-m", "service.processes", "5"]
+
+
+def test_elsewhere_our_modules_are_not_looked_for_in_the_present_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert started("worker").command[1:] == ["-P", "-m", "workers.main"]
+
+
+def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9000")
+    monkeypatch.setenv("BLOCKWIRE_SLOTS", "7")
+    settings = started("up", "--port", "9001").settings
+    assert (settings.port, settings.slots) == (9001, 7)
+
+
+def test_an_unknown_option_is_one_line_that_says_where_help_is(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "web", "--prot", "9000")
+    assert "unrecognized arguments: --prot 9000" in line
+    assert "blockwire --help" in line
+
+
+def test_an_unknown_verb_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "invalid choice: 'wrok'" in refused(capsys, "wrok")
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "two"])
+def test_a_number_of_workers_that_cannot_be_is_one_line(
+    count: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(capsys, "up", f"--workers={count}")
+    assert f"--workers: must be a whole number of at least 1, not '{count}'" in line
+
+
+def test_a_bad_variable_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLOCKWIRE_SLOTS", "many")
+    line = refused(capsys, "worker")
+    assert line.startswith("blockwire: BLOCKWIRE_SLOTS: ")
+    assert line.endswith("got 'many'")
+
+
+def test_a_bad_variable_with_two_names_is_named_by_both(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORT", "99999")
+    assert "BLOCKWIRE_PORT or PORT: " in refused(capsys, "web")
+
+
+def test_a_bad_option_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9000")
+    assert "blockwire: --port: " in refused(capsys, "web", "--port", "many")
+    assert "blockwire: --pool: " in refused(capsys, "worker", "--pool", "Pool One")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "blockwire.example"])
+@pytest.mark.parametrize("verb", ["web", "up"])
+def test_a_host_that_others_reach_is_refused_while_there_is_no_authentication(
+    verb: str, host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(capsys, verb, "--host", host)
+    assert host in line
+    assert "no authentication yet" in line
+    assert "--insecure" in line
+
+
+def test_a_host_from_the_environment_is_no_exception(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOCKWIRE_HOST", "0.0.0.0")
+    assert "no authentication yet" in refused(capsys, "web")
+    started("worker")  # listens nowhere
+
+
+def test_an_insecure_host_is_warned_about(capsys: pytest.CaptureFixture[str]) -> None:
+    assert started("web", "--host", "0.0.0.0", "--insecure").settings.host == "0.0.0.0"
+    [line] = capsys.readouterr().err.splitlines()
+    assert "WARNING: no authentication yet, and listening on 0.0.0.0:8283" in line
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "::1"])
+def test_loopback_hosts_need_no_warning(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert started("web", "--host", host).settings.host == host
+    assert capsys.readouterr().err == ""
+
+
+def test_help_loads_neither_the_web_nor_redis() -> None:
+    script = (
+        "import sys; from service import cli\n"
+        "heavy = {'uvicorn', 'starlette', 'redis', 'arq', 'structlog', 'asyncio'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_it_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "service.cli", "--version"]
+    shown = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
+    assert shown.stdout.startswith("blockwire ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Invalid("port", "9000 is taken"), entry.WONT_WORK),
+        (StoreUnreachable("the store does not\nanswer"), entry.FAILED),
+    ],
+)
+def test_what_a_process_is_refused_is_one_line(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended, entry.one_line_errors():
+        raise error
+    assert ended.value.code == code
+    assert capsys.readouterr().err == f"blockwire: {' '.join(str(error).split())}\n"
+
+
+def test_ctrl_c_ends_a_process_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, entry.one_line_errors():
+        raise KeyboardInterrupt
+    assert ended.value.code == entry.INTERRUPTED
+    assert capsys.readouterr().err == ""

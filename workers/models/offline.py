@@ -1,0 +1,60 @@
+"""Offline: what the models that need no key have in common with those that do.
+
+Both make up their whole answer at once; handed out in pieces and with tokens
+counted (four characters to one), it looks to whoever streams or bills like any
+provider's.
+
+Elsewhere: the two models (scripted.py, extractive.py).
+"""
+
+from service.records.messages import Message
+from service.records.runs import ModelReply, Usage
+from workers.models.base import Emit, ModelRequest, Piece
+
+_PIECE_CHARS = 24
+
+
+async def hand_out(request: ModelRequest, reply: ModelReply, emit: Emit) -> ModelReply:
+    """Emit a finished reply in pieces; the same reply with its usage."""
+    for thought in reply.reasoning:
+        for text in _cut(thought.text):
+            await emit(Piece(kind="reasoning", text=text))
+    for text in _cut(reply.text):
+        await emit(Piece(kind="text", text=text))
+    for index, call in enumerate(reply.tool_calls):
+        for text in ["", *_cut(call.arguments)]:
+            await emit(
+                Piece(
+                    kind="tool_call",
+                    text=text,
+                    index=index,
+                    tool_call_id=call.id,
+                    tool_name=call.name,
+                )
+            )
+    return reply.model_copy(update={"usage": _usage(request, reply), "model": request.model})
+
+
+def heard(message: Message) -> str:
+    """All the text of a message, whoever it is from."""
+    if message.role == "tool":
+        return "\n".join(one.text for one in message.tool_returns)
+    return message.plain_text()
+
+
+def _usage(request: ModelRequest, reply: ModelReply) -> Usage:
+    reasoning = sum(_tokens(thought.text) for thought in reply.reasoning)
+    said = reply.text + "".join(call.name + call.arguments for call in reply.tool_calls)
+    return Usage(
+        prompt_tokens=_tokens(request.system) + sum(_tokens(heard(one)) for one in request.messages),
+        completion_tokens=_tokens(said) + reasoning,
+        reasoning_tokens=reasoning,
+    )
+
+
+def _cut(text: str) -> list[str]:
+    return [text[at : at + _PIECE_CHARS] for at in range(0, len(text), _PIECE_CHARS)]
+
+
+def _tokens(text: str) -> int:
+    return (len(text) + 3) // 4
