@@ -65,6 +65,10 @@ class Blocks:
                 raise NotFound("block", id)
         return blocks
 
+    async def existing(self, ws: str, block_ids: Sequence[str]) -> list[Block]:
+        """Those of them that exist, in order."""
+        return await self._store.read_many(ws, block_ids)
+
     async def edit(
         self, ws: str, block_id: str, edit: Edit, by: Author, lease: Lease | None = None
     ) -> EditOutcome:
@@ -91,10 +95,16 @@ class Blocks:
         await self._store.attach(ws, "attach", agent_id, block_id, by, lease)
 
     async def detach(
-        self, ws: str, agent_id: str, block_id: str, by: Author, lease: Lease | None = None
+        self,
+        ws: str,
+        agent_id: str,
+        block_id: str,
+        by: Author,
+        lease: Lease | None = None,
+        effect_id: str | None = None,
     ) -> None:
         """Takes a block from an agent; the block stays. Raises NotAttached."""
-        await self._store.attach(ws, "detach", agent_id, block_id, by, lease)
+        await self._store.attach(ws, "detach", agent_id, block_id, by, lease, effect_id)
 
     async def of_agent(self, ws: str, agent_id: str) -> list[Block]:
         """The blocks an agent sees, by label."""
@@ -111,6 +121,10 @@ class Blocks:
     async def labels(self, ws: str, agent_id: str) -> dict[str, str]:
         """label -> block id of what an agent sees."""
         return await self._store.attached(ws, agent_id)
+
+    async def effects(self, ws: str, run_id: str) -> dict[str, str]:
+        """effect id -> block id of what a run has done to blocks so far; for a worker that takes it over."""
+        return await self._store.effects(ws, run_id)
 
     async def versions(self, ws: str, agent_id: str) -> dict[str, int]:
         """block id -> version of what an agent sees, in one round trip."""

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Service:
-    """All rooms, open. `arq` is the queue's pool, for the worker that runs on it."""
+    """All rooms, open, and the connections under them."""
 
     settings: Settings
     catalog: Catalog
@@ -57,6 +57,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     jobs = Queue(queue)
     blocks = Blocks(store, settings)
     agents = Agents(store, settings, blocks, catalog, now)
+    changes = Changes(store, bell)
     return Service(
         settings=settings,
         catalog=catalog,
@@ -65,8 +66,8 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         messages=Messages(store, jobs, catalog),
         runs=Runs(store, bell),
         leases=Leases(store, settings, jobs),
-        changes=Changes(store, bell),
-        subscriptions=Subscriptions(store, agents, blocks, jobs, now),
+        changes=changes,
+        subscriptions=Subscriptions(store, agents, blocks, changes, jobs, now),
         queue=queue,
         bell=bell,
         store=store,

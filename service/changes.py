@@ -8,6 +8,7 @@ knew, gets Resync and goes on from the present: never silence.
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from service.records.blocks import Change
@@ -80,6 +81,10 @@ class Changes:
                     if not behind:
                         yield change_rung
                         last = change_rung.id
+
+    def rings(self, ws: str) -> AbstractAsyncContextManager["asyncio.Queue[str | None]"]:
+        """The bare doorbell, for those who read the stream by a cursor of their own."""
+        return self._bell.listen(key(ws, "changed"))
 
     async def _is_kept(self, ws: str, id: str) -> bool:
         """Whether everything after an id can still be told."""

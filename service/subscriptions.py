@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from service.agents import Agents
 from service.blocks import Blocks
+from service.changes import Changes
 from service.errors import Invalid, NotFound
 from service.queue import Queue
 from service.records.agents import Subscription
@@ -25,13 +26,20 @@ class Subscriptions:
     """The room of subscriptions and of the cursor that says how far they were told."""
 
     def __init__(
-        self, store: StoreClient, agents: Agents, blocks: Blocks, queue: Queue, clock: Callable[[], Micros]
+        self,
+        store: StoreClient,
+        agents: Agents,
+        blocks: Blocks,
+        changes: Changes,
+        queue: Queue,
+        clock: Callable[[], Micros],
     ) -> None:
         self._client = store
         self._store = SubscriptionStore(store)
         self._wakeups = WakeUpStore(store)
         self._agents = agents
         self._blocks = blocks
+        self._changes = changes
         self._queue = queue
         self._clock = clock
 
@@ -49,6 +57,7 @@ class Subscriptions:
             agent_id=agent_id,
             block_id=block_id,
             label=label,
+            since=await self._changes.last_id(ws),
             created_at=self._clock(),
         )
         await self._store.put(ws, subscription)

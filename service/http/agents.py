@@ -85,7 +85,7 @@ async def delete(call: Call[Nothing, Nothing]) -> Response:
     Its blocks stay.
     """
     agent_id = call.path["agent_id"]
-    await call.service.agents.delete(call.ws, agent_id)
+    await call.service.agents.delete(call.ws, agent_id, call.by)
     return json_answer(Deleted(message=f"Agent id={agent_id} successfully deleted"))
 
 

@@ -75,9 +75,9 @@ async def update(call: Call[Nothing, BlockUpdate]) -> Response:
 async def edit(call: Call[Nothing, BlockEdit]) -> Response:
     """Edit a block's value
 
-    `set` puts the text; `append` adds it as it stands; `insert` adds it as lines after a line; `replace` puts
-    it in place of `old`, which must occur exactly once unless `all`; `configure` changes any field. Each works
-    on the value as it is at that moment, so appends and inserts by many writers all survive.
+    `set` puts the text; `append` adds it as it stands; `insert` adds it as lines after a line; `replace`
+    puts it in place of `old`, which must occur exactly once unless `all`; `configure` changes any field.
+    Each works on the value as it is at that moment, so appends and inserts by many writers all survive.
     """
     return await edit_block(call, call.path["block_id"])
 

@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 from urllib.parse import parse_qsl
@@ -122,7 +122,7 @@ def parse_query(model: type[Query], raw: bytes) -> Query:
         raise malformed("query", error) from None
 
 
-@lru_cache(maxsize=None)
+@cache
 def list_fields(model: type[BaseModel]) -> frozenset[str]:
     """The parameters that may be repeated."""
     return frozenset(name for name, field in model.model_fields.items() if _holds_list(field.annotation))

@@ -39,7 +39,10 @@ async def find(call: Call[AgentBlocksQuery, Nothing]) -> Response:
 
     Sorted by id, not by time.
     """
-    attached = await call.service.blocks.of_agent(call.ws, call.path["agent_id"])
+    agent_id = call.path["agent_id"]
+    attached = await call.service.blocks.of_agent(call.ws, agent_id)
+    if not attached:
+        await call.service.agents.read(call.ws, agent_id)
     in_order = sorted(attached, key=lambda block: block.id)
     part = part_of(in_order, call.query.page(), lambda block: block.id)
     return json_answer([block_response(block) for block in part])

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from service.errors import (
     BlockFull,
     BlockReadOnly,
+    BlockwireError,
     EditConflict,
     IdReused,
     Invalid,
@@ -28,6 +29,7 @@ from service.errors import (
     NotAttached,
     NotFound,
     StoreUnreachable,
+    StoreUnreadable,
     UnknownModel,
 )
 from service.records.runs import RunError
@@ -163,6 +165,8 @@ REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
     LabelTaken: _detail(409, "CONFLICT: ", x_should_retry="false"),
     IdReused: _detail(409, "CONFLICT: ", x_should_retry="false"),
     ModelFailed: _model_failed,
+    BlockwireError: _detail(409, "CONFLICT: "),
+    StoreUnreadable: _detail(503),
     StoreUnreachable: _detail(503, retry_after="1"),
     NotReady: _detail(503, retry_after="1"),
 }
@@ -187,5 +191,9 @@ def malformed(part: str, error: ValidationError) -> Malformed:
 
 
 def _told(part: str, where: Sequence[str | int], message: str) -> str:
+    """`body.label: <what would do>`; a rule about several fields opens with the field's name itself."""
     names = [str(name) for name in where if not str(name).startswith("<")]
-    return f"{'.'.join([part, *names])}: {message.removeprefix('Value error, ')}"
+    rule = message.removeprefix("Value error, ")
+    if rule != message and not names:
+        return f"{part}.{rule}"
+    return f"{'.'.join([part, *names])}: {rule}"

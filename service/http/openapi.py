@@ -13,12 +13,12 @@ Document = dict[str, Any]
 
 _REF = "#/components/schemas/{model}"
 _ABOUT = """\
-Shared memory blocks for teams of AI agents. The routes, bodies and answers are those of the Letta V1 REST API,
-so the `letta-client` SDKs work against this server; what Blockwire adds says so.
+Shared memory blocks for teams of AI agents. The routes, bodies and answers are those of the Letta V1 REST
+API, so the `letta-client` SDKs work against this server; what Blockwire adds says so.
 
 - Every path is served with and without a slash at its end, and under `/latest` as under `/v1`.
-- Blocks carry a `version`, and an `ETag` of the same number. A change may name the version it was made from, as
-  `expected_version` or in `If-Match`: it is then applied to that version or not at all.
+- Blocks carry a `version`, and an `ETag` of the same number. A change may name the version it was made
+  from, as `expected_version` or in `If-Match`: it is then applied to that version or not at all.
 - Lists are bare arrays; `after` and `before` are ids. A list parameter repeats its key: `?tags=a&tags=b`.
 """
 _PATH_WORDS = {

@@ -19,7 +19,7 @@ async def create(call: Call[Nothing, CreateSubscription]) -> Response:
     the block need not be attached to it, and its own edits do not wake it.
     """
     made = await call.service.subscriptions.create(
-        call.ws, call.path["agent_id"], call.body.block_id, call.body.label
+        call.ws, call.path["agent_id"], block_id=call.body.block_id, label=call.body.label
     )
     return json_answer(subscription_response(made))
 

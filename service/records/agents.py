@@ -135,4 +135,6 @@ class Subscription(Record):
     block_id: str | None = None
     label: str | None = None
     active: bool = True
+    since: str = "0-0"
+    """Changes up to this id were made before there was a subscription."""
     created_at: Micros

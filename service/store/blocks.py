@@ -132,7 +132,14 @@ class BlockStore:
         return to_block(flat(reply[1]))
 
     async def attach(
-        self, ws: str, verb: str, agent_id: str, block_id: str, by: Author, lease: Lease | None
+        self,
+        ws: str,
+        verb: str,
+        agent_id: str,
+        block_id: str,
+        by: Author,
+        lease: Lease | None,
+        effect_id: str | None = None,
     ) -> None:
         """`verb` is attach or detach."""
         reply = await self._store.run(
@@ -145,6 +152,8 @@ class BlockStore:
             lease.agent_id if lease else "",
             lease.generation if lease else "",
             self._change_count,
+            effect_id or "",
+            by.run_id or "",
         )
         if reply[0] != "ok":
             raise _refusal_of_attachment(reply, agent_id, block_id)
@@ -171,6 +180,11 @@ class BlockStore:
 
     async def attached_as(self, ws: str, agent_id: str, label: str) -> str | None:
         return await self._store.field(key(ws, "agent_blocks", agent_id), label)
+
+    async def effects(self, ws: str, run_id: str) -> dict[str, str]:
+        """effect id -> block id of what a run's agent has done to blocks."""
+        found = await self._store.hash(key(ws, "run_effects", run_id))
+        return {id: json.loads(outcome)["b"] for id, outcome in found.items()}
 
     async def versions(self, ws: str, agent_id: str) -> dict[str, int]:
         """block id -> version of everything attached to an agent, in one round trip."""

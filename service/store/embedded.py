@@ -10,9 +10,11 @@ the server is gone. Whoever finds `store.lock` free takes it, ends a server
 left over from an owner that was killed, and starts its own on the same files;
 everybody else uses that server's socket and keeps trying for the lock.
 
-Every write is in the append-only file before it is acknowledged or at most two
-seconds later, if the disk is that busy; snapshots are off, they would say
-the same again. The server listens on a socket that only its owner may open.
+Every write goes to the append-only file before it is acknowledged, so that a
+killed server loses nothing, and to the disk within a second or two, which is
+what a power cut may cost. (While an earlier flush keeps the disk busy, the
+server may hold writes back for as long.) Snapshots are off: they would say the
+same again. Only the socket's owner may open it.
 """
 
 import asyncio

@@ -447,10 +447,12 @@ async def test_the_greeting_names_an_address_that_can_be_opened(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    async def healthy(_host: str, _port: int) -> bool:
-        return True
+    answers = [False, True]
 
-    monkeypatch.setattr(processes, "_is_healthy", healthy)
+    async def is_healthy(_host: str, _port: int) -> bool:
+        return answers.pop(0)
+
+    monkeypatch.setattr(processes, "_is_healthy", is_healthy)
     await processes._greet(Settings(host=host, port=9000), workers)
     line = capsys.readouterr().out
     assert greeting in line

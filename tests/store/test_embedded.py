@@ -68,7 +68,7 @@ async def server_pid(store: EmbeddedStore) -> int:
         await client.aclose()
 
 
-async def is_gone(pid: int) -> bool:
+def is_gone(pid: int) -> bool:
     """Whether the process has ended, be it that nobody has asked for its exit code yet."""
     try:
         os.kill(pid, 0)
@@ -76,6 +76,10 @@ async def is_gone(pid: int) -> bool:
         return state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z"
     except (ProcessLookupError, FileNotFoundError):
         return True
+
+
+async def gone(pid: int) -> bool:
+    return is_gone(pid)
 
 
 @asynccontextmanager
@@ -135,7 +139,7 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None
     async with EmbeddedStore(tmp_path) as store:
         await ask(store, "SET", "plan", "kept")
         pid = await server_pid(store)
-    assert await is_gone(pid)
+    assert is_gone(pid)
     async with EmbeddedStore(tmp_path) as store:
         assert await ask(store, "GET", "plan") == "kept"
 
@@ -196,7 +200,7 @@ async def test_a_guest_takes_over_when_the_owner_is_killed(tmp_path: Path) -> No
             await wait_until("the guest owns the store", lambda: owns(guest))
             assert await ask(guest, "GET", "plan") == "kept"
             assert await server_pid(guest) != first
-            assert await is_gone(first)
+            assert is_gone(first)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent is gone")
@@ -205,24 +209,27 @@ async def test_the_server_ends_with_a_killed_owner(tmp_path: Path) -> None:
         assert await part_of(owner) == "owner"
         pid = await server_pid(EmbeddedStore(tmp_path))
         owner.kill()
-        await wait_until("the server is gone", lambda: is_gone(pid))
+        await wait_until("the server is gone", lambda: gone(pid))
 
 
 async def test_a_server_left_behind_is_ended_before_another_starts(tmp_path: Path) -> None:
     no_leash = tmp_path / "no_leash.py"
     no_leash.write_text(NO_LEASH)
     data_dir = tmp_path / "data"
-    async with owner_process(data_dir, str(no_leash)) as owner:
-        assert await part_of(owner) == "owner"
-        orphan = await server_pid(EmbeddedStore(data_dir))
-        await ask(EmbeddedStore(data_dir), "SET", "plan", "kept")
-        owner.kill()
-        await owner.wait()
-    assert not await is_gone(orphan)
-    async with EmbeddedStore(data_dir) as store:
-        assert await ask(store, "GET", "plan") == "kept"
-        assert await server_pid(store) != orphan
-    await wait_until("the orphan is gone", lambda: is_gone(orphan))
+    try:
+        async with owner_process(data_dir, str(no_leash)) as owner:
+            assert await part_of(owner) == "owner"
+            orphan = await server_pid(EmbeddedStore(data_dir))
+            await ask(EmbeddedStore(data_dir), "SET", "plan", "kept")
+            owner.kill()
+            await owner.wait()
+        assert not is_gone(orphan)
+        async with EmbeddedStore(data_dir) as store:
+            assert await ask(store, "GET", "plan") == "kept"
+            assert await server_pid(store) != orphan
+        await wait_until("the orphan is gone", lambda: gone(orphan))
+    finally:  # whatever failed, no server stays
+        await embedded._ask(data_dir / "store.sock", b"SHUTDOWN NOSAVE")
 
 
 async def test_a_server_left_behind_that_does_not_end_is_named(
@@ -243,7 +250,7 @@ async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
         pid = await server_pid(EmbeddedStore(tmp_path))
         os.kill(pid, signal.SIGKILL)
         owner.kill()
-        await wait_until("the server is gone", lambda: is_gone(pid))
+        await wait_until("the server is gone", lambda: gone(pid))
     assert (tmp_path / "store.sock").exists()
     async with EmbeddedStore(tmp_path) as store:
         assert await ask(store, "PING") is True

@@ -47,22 +47,17 @@ def _block_named(group: str) -> str:
     )
 
 
-_APPEND = re.compile(r"\b(?:append|add)\b[^.\n]*?\bto\s+" + _block_named("target"), re.IGNORECASE)
+_APPEND = re.compile(r"\b(?:append|add)\b[^.\n]{0,200}?\bto\s+" + _block_named("target"), re.IGNORECASE)
 _KEEP = re.compile(
     r"\bkeep\s+"
     + _block_named("target")
-    + r"\s+(?:current|up\s+to\s+date)\b[^.\n]*?\b(?:from|with)\s+"
+    + r"\s+(?:current|up\s+to\s+date)\b[^.\n]{0,200}?\b(?:from|with)\s+"
     + _block_named("source"),
     re.IGNORECASE,
 )
 _REMEMBER = re.compile(
     r"(?<!do you )\bremember(?:\s+that\b|:)\s*(?P<fact>.+?)(?=[.!?](?:\s|$)|\n|$)", re.IGNORECASE
 )
-_ORDERS = tuple(
-    re.compile(r"[^.:!?\n]*" + order.pattern + r"[^.:!?\n]*[.:!?]?", re.IGNORECASE)
-    for order in (_APPEND, _KEEP)
-)
-"""An instruction with the rest of its sentence, up to a colon: what follows that is material."""
 
 
 class ExtractiveModel:
@@ -78,12 +73,11 @@ class _Turn(NamedTuple):
 
     request: ModelRequest
     task: str
-    notes: str
-    """What came in later, while the work was under way."""
     asked: int
     done: list[ToolCall]
     failure: str | None
     blocks: dict[str, PromptBlock]
+    """As the prompt shows them or, where they changed since, as the latest note does."""
 
     def tool(self, *names: str) -> ToolSpec | None:
         """The first of these tools that may be called."""
@@ -135,14 +129,13 @@ def _turn(request: ModelRequest) -> _Turn:
     mine = request.messages[_beginning(request.messages) :]
     first = next((at for at, one in enumerate(mine) if one.role == "assistant"), len(mine))
     returns = [one for message in mine for one in message.tool_returns]
-    failures = [one.text.strip() or "it gave no reason" for one in returns if one.status == "error"]
+    failures = [_unpacked(one.text).strip() or "no reason given" for one in returns if one.status == "error"]
     succeeded = {one.tool_call_id for one in returns if one.status == "success"}
     calls = [call for message in mine for call in message.tool_calls]
     notes = "\n".join(one.plain_text() for one in mine[first:] if one.role in ("user", "system"))
     return _Turn(
         request=request,
         task="\n\n".join(_unpacked(one.plain_text()) for one in mine[:first]),
-        notes=notes,
         asked=len(calls),
         done=[call for call in calls if call.id in succeeded],
         failure=failures[-1].splitlines()[0][:200] if failures else None,
@@ -151,28 +144,32 @@ def _turn(request: ModelRequest) -> _Turn:
 
 
 def _beginning(messages: list[Message]) -> int:
-    """Where this turn began: behind an answer without calls, or with words that follow calls.
-
-    A note that comes in between calls is no new turn unless it is the user's or another run's.
-    """
+    """Where this turn began: behind an answer without calls, or with words of another run behind calls."""
     begin = 0
     for at, message in enumerate(messages):
         if message.role == "assistant" and not message.tool_calls:
             begin = at + 1
         elif message.role in ("user", "system") and at and messages[at - 1].role == "tool":
-            runs = {message.run_id, messages[at - 1].run_id} - {None}
-            if message.role == "user" or len(runs) == 2:
-                begin = at
+            begin = at if _another_run(messages[at - 1], message) else begin
     return begin
 
 
+def _another_run(before: Message, message: Message) -> bool:
+    """Where runs are not known, the user's own words begin one; notes and heartbeats come in between."""
+    if before.run_id is not None and message.run_id is not None:
+        return before.run_id != message.run_id
+    return message.role == "user" and _unpacked(message.plain_text()) != ""
+
+
 def _unpacked(text: str) -> str:
-    """The words of a message; some clients pack them in JSON."""
+    """The words of a message or a result that may be packed in JSON; of an event, which has none, nothing."""
     try:
         packed = json.loads(text)
     except ValueError:
         return text
-    return str(packed["message"]) if isinstance(packed, dict) and "message" in packed else text
+    if not isinstance(packed, dict) or not {"message", "type"} & packed.keys():
+        return text
+    return str(packed.get("message", ""))
 
 
 def _steps(turn: _Turn) -> list[_Next]:
@@ -215,8 +212,7 @@ def _keep(turn: _Turn, target: str, source: str) -> _Next:
         return _Next(closed)
     if source not in turn.blocks:
         return _Next(f"I have no block `{source}` to read from.")
-    told = [line for line in turn.notes.splitlines() if re.match(r"[-+*]\s", line)]
-    picks = weightiest(sentences("\n".join([turn.blocks[source].value, *told])), _PICKS)
+    picks = weightiest(sentences(turn.blocks[source].value), _PICKS)
     done = turn.written(target)
     now = done[-1] if done else turn.blocks[target].value
     summary = "\n".join(f"- {pick}" for pick in picks)
@@ -267,9 +263,15 @@ def _rewriting(turn: _Turn, label: str, old: str, new: str, sentence: str) -> _N
 
 
 def _material(task: str) -> list[str]:
-    """The sentences of a message, instructions and questions aside."""
-    for order in _ORDERS:
-        task = order.sub("", task)
+    """The sentences of a message without instructions and questions.
+
+    An instruction goes with the rest of its sentence, up to a colon: what follows that is material.
+    """
+    for order in (_APPEND, _KEEP):
+        while (found := order.search(task)) is not None:
+            begin = max(task.rfind(end, 0, found.start()) for end in ".:!?\n") + 1
+            rest = re.search(r"[.:!?\n]|$", task[found.end() :])
+            task = task[:begin] + task[found.end() + (rest.end() if rest else 0) :]
     return [one for one in sentences(task) if not one.endswith("?")]
 
 

@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 _FENCE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*$|\Z)", re.MULTILINE | re.DOTALL)
 _TAG = re.compile(
-    r"<!--.*?-->|</?(?:a|b|blockquote|br|code|details|div|em|h[1-6]|hr|i|img|kbd|li|ol|p|pre|span|strong|sub|"
-    r"summary|sup|table|tbody|td|th|thead|tr|u|ul)(?:\s[^<>]*)?/?>",
+    r"<!--.{0,2000}?-->|</?(?:a|b|blockquote|br|code|details|div|em|h[1-6]|hr|i|img|kbd|li|ol|p|pre|span|strong|sub|"
+    r"summary|sup|table|tbody|td|th|thead|tr|u|ul)(?:\s[^<>]{0,500})?/?>",
     re.DOTALL | re.IGNORECASE,
 )
-_IMAGE = re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)")
-_LINK = re.compile(r"\[([^\]\n]+)\]\([^)\n]*\)")
-_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|_{1,3})(?=[^\s*_])(.+?)(?<=[^\s*_])\1(?![\w*])")
+_IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\([^)\n]{0,2000}\)")
+_LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\([^)\n]{0,2000}\)")
+_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|_{1,3})(?=[^\s*_])(.{1,300}?)(?<=[^\s*_])\1(?![\w*])")
 _PASSED_OVER = re.compile(r"^\s*(?:#{1,6}\s|\||(?:[-*_=]\s*){3,}$)")
 _ITEM = re.compile(r"^\s*(?:>\s*)*(?:[-*+\u2022]|\d{1,3}[.)])\s+(?:\[[ xX]\]\s+)?")
 _QUOTE = re.compile(r"^\s*(?:>\s*)+")
@@ -31,7 +31,7 @@ _END = re.compile(
     r"[.!?][\"')\]\u2019\u201d]*(?=\s+[\"'(\[\u2018\u201c]?[A-Z0-9\u00c0-\u00de])|[\u3002\uff01\uff1f]"
 )
 """The end of a sentence within a paragraph; Chinese and Japanese need no space behind it."""
-_NO_END = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|no|dr|mr|mrs|ms|st|approx|fig|[a-z])\.$", re.IGNORECASE)
+_NO_END = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|dr|mr|mrs|ms|st|approx|fig|[a-z])\.$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _STOP_WORDS = frozenset(
     re.findall(
@@ -64,23 +64,24 @@ class PromptBlock(NamedTuple):
 
 
 _BLOCK = re.compile(
-    r"<(?P<label>[^<>\n]+)>\n<description>\n(?P<description>.*?)\n</description>\n"
-    r"<metadata>\n(?P<metadata>.*?)\n</metadata>\n(?P<numbered><warning>.*?)?"
-    r"<value>\n(?P<value>.*?)\n?</value>\n</(?P=label)>",
+    r"<(?P<label>[^<>\n]+)>\n(?:<description>\n(?P<description>.*?)\n</description>\n)?"
+    r"<metadata>\n(?P<metadata>(?:- [^\n]*\n)*)</metadata>\n"
+    r"(?P<numbered><warning>[^\n]*\n(?:[^\n]*</warning>\n)?)?<value>\n(?P<value>.*?)\n?</value>\n</(?P=label)>",
     re.DOTALL,
 )
-_MEMORY = re.compile(r"<(memory_blocks|memory_metadata|tool_usage_rules|directories)>.*?</\1>", re.DOTALL)
+_MEMORY = re.compile(r"<(memory_blocks|memory_metadata|tool_usage_rules|directories)>.*</\1>", re.DOTALL)
+"""Greedy: a value that holds an end tag must not pass for instructions."""
 _NUMBER = re.compile(r"^\d+→ ?", re.MULTILINE)
 
 
 def blocks_in(prompt: str) -> dict[str, PromptBlock]:
-    """The blocks a prompt shows, by label; line numbers taken off."""
+    """The blocks a prompt or a note of changes shows, by label; line numbers taken off."""
     blocks = {}
     for found in _BLOCK.finditer(prompt):
         value = _NUMBER.sub("", found["value"]) if found["numbered"] else found["value"]
         blocks[found["label"]] = PromptBlock(
             label=found["label"],
-            description=found["description"].strip(),
+            description=(found["description"] or "").strip(),
             value=value,
             read_only="read_only=true" in found["metadata"],
         )

@@ -58,8 +58,8 @@ class BlockUpdate(BlockSettings):
     )
 
 
-class BlockEdit(BlockSettings):
-    """One operation on the block's value as it is when the edit arrives."""
+class _Operation(BaseModel):
+    """What an edit does, and to which version."""
 
     operation: Operation
     text: Text | None = Field(
@@ -70,13 +70,18 @@ class BlockEdit(BlockSettings):
     )
     old: str | None = Field(default=None, min_length=1, description="the text to replace, exactly")
     all: bool | None = Field(default=None, description="replace every occurrence, not exactly one")
-    label: Label | None = Field(default=None, description="configure: renames the block for every agent")
     expected_version: Count | None = Field(
         default=None, description="the version this was made from; 409 if it has moved"
     )
     edit_id: Name | None = Field(
         default=None, description="the same id again, within 24 hours, is answered and not applied again"
     )
+
+
+class BlockEdit(BlockSettings, _Operation):
+    """One operation on the value as it is when the edit arrives; a block's fields are for `configure`."""
+
+    label: Label | None = Field(default=None, description="renames the block for every agent")
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> "BlockEdit":
@@ -164,7 +169,7 @@ class BlockResponse(BaseModel):
 
 
 class EditTold(BaseModel):
-    """What the edit did. `version` is the one it made, then or now; `repeated`: it had been applied before."""
+    """`version` is the one this edit made; `repeated` says that it had been applied before."""
 
     version: int
     changed: bool

@@ -127,7 +127,7 @@ for name, text_of in pairs(fields) do
   end
 end
 if new == value and same then
-  settle(effect, run, fingerprint, version, 0)
+  settle(effect, run, fingerprint, version, 0, id)
   return {'ok', version, 0, 0, redis.call('HGETALL', block)}
 end
 
@@ -169,5 +169,5 @@ announce({
   version = string.format('%d', version), operation = operation, chars = string.format('%d', new_chars),
   author = author, tags = fields.tags or now[7], added = added, removed = removed,
 }, ARGV[19])
-settle(effect, run, fingerprint, version, 1)
+settle(effect, run, fingerprint, version, 1, id)
 return {'ok', version, 1, 0, redis.call('HGETALL', block)}

@@ -1,6 +1,6 @@
 -- Effects happen once: outcome(kind, id, run) looks up what an effect id gave before; settle(...) keeps it.
 -- An agent's outcomes live in its run's hash and end with it; others live a day, 10,000 of them at the most.
--- A recorded outcome is {"f": fingerprint, "v": version, "c": changed}. Refusals are not recorded.
+-- A recorded outcome is {"f": fingerprint, "v": version, "c": changed, "b": block}. Refusals are not recorded.
 -- include: clock
 local OUTCOMES_KEPT = 10000
 local OUTCOME_MS = 86400000
@@ -12,9 +12,9 @@ local function outcome(id, run)
   return text and cjson.decode(text) or nil
 end
 
-local function settle(id, run, fingerprint, version, changed)
+local function settle(id, run, fingerprint, version, changed, block)
   if id == '' then return end
-  local text = cjson.encode({f = fingerprint, v = version, c = changed})
+  local text = cjson.encode({f = fingerprint, v = version, c = changed, b = block})
   if run ~= '' then
     redis.call('HSET', K.run_effects(run), id, text)
     return

@@ -1,0 +1,135 @@
+"""Pickup: arq's worker with a doorbell in place of polling.
+
+Keys, job format and the running of a job are arq's own; only the way to a job
+is ours: one script claims what is due, one blocking pop waits. Stock producers,
+which do not ring, are found within a second.
+
+The process outlives the queue: while it does not answer, the worker asks again
+with growing pauses. A claim lasts a minute and is not renewed: a longer job is
+claimed once more, finds that its generation is taken, and ends at once.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from arq.connections import ArqRedis
+from arq.typing import StartupShutdown
+from arq.worker import Function, Worker
+
+from service.errors import StoreUnreachable
+from service.queue import dumps, loads, queue_of
+from service.store.queue import QueueStore
+
+log = structlog.get_logger()
+
+FALLBACK_S = 1.0
+JOB_TIMEOUT_S = 86_400
+"""A job ends by itself; time-outs belong to model calls and tools."""
+LONGEST_PAUSE_S = 5.0
+
+
+class DoorbellWorker(Worker):
+    """Runs jobs of one pool, `slots` at a time."""
+
+    def __init__(
+        self,
+        functions: Sequence[Function],
+        pool: ArqRedis,
+        store: QueueStore,
+        *,
+        worker_pool: str,
+        slots: int,
+        on_startup: StartupShutdown,
+        on_shutdown: StartupShutdown,
+        ctx: dict[Any, Any],
+    ) -> None:
+        super().__init__(
+            functions,
+            queue_name=queue_of(worker_pool),
+            redis_pool=pool,
+            max_jobs=slots,
+            job_timeout=JOB_TIMEOUT_S,
+            max_tries=1_000_000,
+            job_serializer=dumps,
+            job_deserializer=loads,
+            on_startup=on_startup,
+            on_shutdown=on_shutdown,
+            handle_signals=False,
+            log_results=False,
+            ctx=ctx,
+        )
+        self._queue_store = store
+        self._stopping = asyncio.Event()
+
+    def ask_to_stop(self) -> None:
+        """No new job is taken; `main` returns when it has noticed. Jobs under way go on."""
+        self._stopping.set()
+
+    async def main(self) -> None:
+        self.ctx["redis"] = self.pool
+        if self.on_startup:
+            await self.on_startup(self.ctx)
+        stopping = asyncio.create_task(self._stopping.wait())
+        pause = 0.1
+        try:
+            while not self._stopping.is_set():
+                try:
+                    await self._turn(stopping)
+                    pause = 0.1
+                except StoreUnreachable as failure:
+                    log.warning("queue.lost", error=str(failure), retry_s=pause)
+                    await asyncio.wait({stopping}, timeout=pause)
+                    pause = min(2 * pause, LONGEST_PAUSE_S)
+        finally:
+            stopping.cancel()
+            with contextlib.suppress(StoreUnreachable, OSError):
+                await self._queue_store.ring(self.queue_name)
+
+    async def _turn(self, stopping: "asyncio.Task[Any]") -> None:
+        """Starts what is due and waits until something may have changed."""
+        self._forget_finished()
+        free = self.max_jobs - self.job_counter
+        if free == 0:
+            await asyncio.wait({stopping, *self.tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+            return
+        claimed = await self._queue_store.claim(self.queue_name, free)
+        for job_id, score in claimed.jobs:
+            await self._start(job_id, score)
+        if claimed.jobs:
+            return
+        due_s = FALLBACK_S if claimed.next_due_ms is None else claimed.next_due_ms / 1000
+        bell = asyncio.create_task(self._queue_store.wait(self.queue_name, min(FALLBACK_S, max(0.01, due_s))))
+        await asyncio.wait({bell, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if bell.done():
+            bell.result()
+        else:
+            bell.cancel()
+            await asyncio.wait({bell})
+
+    async def _start(self, job_id: str, score: int) -> None:
+        await self.sem.acquire()
+        self.job_counter += 1
+        task = self.loop.create_task(self.run_job(job_id, score))
+        task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
+        self.tasks[job_id] = task
+
+    def _forget_finished(self) -> None:
+        for job_id, task in list(self.tasks.items()):
+            if task.done():
+                del self.tasks[job_id]
+                failure = None if task.cancelled() else task.exception()
+                if failure is not None:
+                    log.warning("job.lost", job_id=job_id, error=type(failure).__name__)
+
+    async def finish_jobs(self, grace_s: float) -> None:
+        """Waits for the jobs under way; past the grace period they are cancelled and hand back their agents."""
+        running = set(self.tasks.values())
+        if running:
+            await asyncio.wait(running, timeout=grace_s)
+        for task in self.job_tasks.values():
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=grace_s)

@@ -1,0 +1,145 @@
+"""The table of errors: the status and the V1 body of each."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from service import errors
+from service.http.errors import (
+    ClientGone,
+    Malformed,
+    Misused,
+    ModelFailed,
+    NoRoute,
+    NotReady,
+    Refusal,
+    StaleMatch,
+    Stranger,
+    TooLarge,
+    WrongMethod,
+    malformed,
+    refusal_of,
+)
+from service.records.runs import RunError
+
+CONFLICT = errors.EditConflict(3, 5, "now")
+
+
+def refused(error: Exception) -> Refusal:
+    refusal = refusal_of(error)
+    assert refusal is not None
+    return refusal
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "opening"),
+    [
+        (Misused("messages: empty"), 422, "messages: empty"),
+        (errors.NotFound("block", "block-1"), 404, "block block-1"),
+        (errors.NotAttached("agent-1", "notes"), 404, "block 'notes'"),
+        (NoRoute(), 404, "Not Found"),
+        (WrongMethod(["GET"]), 405, "Method Not Allowed"),
+        (TooLarge(7), 413, "body: must not be larger than 7 bytes"),
+        (Stranger("Host: no"), 403, "Host: no"),
+        (ClientGone(), 499, "The client left"),
+        (errors.Invalid("name", "too odd"), 400, "INVALID_ARGUMENT: name: too odd"),
+        (errors.BlockFull(12, 10), 400, "INVALID_ARGUMENT: value: would have 12 characters"),
+        (errors.NoMatch(), 400, "INVALID_ARGUMENT: old: "),
+        (
+            errors.ManyMatches([1, 4]),
+            400,
+            "INVALID_ARGUMENT: old: the text occurs more than once (lines 1, 4)",
+        ),
+        (errors.LineOutOfRange(3), 400, "INVALID_ARGUMENT: line: "),
+        (errors.UnknownModel("a/b", False, "try c/d"), 404, "NOT_FOUND: model: "),
+        (errors.UnknownModel("a/b", True, "try c/d"), 400, "INVALID_ARGUMENT: embedding: "),
+        (errors.LabelTaken("notes", "agent-1"), 409, "CONFLICT: label: "),
+        (errors.IdReused("edit_id", "7"), 409, "CONFLICT: edit_id: "),
+        (errors.BlockwireError("busy; try again"), 409, "CONFLICT: busy; try again"),
+        (errors.StoreUnreachable("the store is away"), 503, "the store is away"),
+        (NotReady("starting"), 503, "starting"),
+    ],
+)
+def test_each_error_has_its_status_and_text(error: Exception, status: int, opening: str) -> None:
+    refusal = refused(error)
+    assert refusal.status == status
+    assert list(refusal.body) == ["detail"]
+    assert refusal.body["detail"].startswith(opening)
+
+
+@pytest.mark.parametrize("error", [errors.LabelTaken("a", "b"), errors.IdReused("edit_id", "7"), CONFLICT])
+def test_a_conflict_that_waiting_cannot_cure_is_not_to_be_retried(error: Exception) -> None:
+    assert refused(error).headers == {"x-should-retry": "false"}
+
+
+def test_what_waiting_can_cure_says_when_to_come_again() -> None:
+    assert refused(errors.StoreUnreachable("away")).headers == {"retry-after": "1"}
+
+
+@pytest.mark.parametrize(("error", "status"), [(CONFLICT, 409), (StaleMatch(3, 5, "now"), 412)])
+def test_an_edit_conflict_carries_the_current_version_and_value(error: Exception, status: int) -> None:
+    refusal = refused(error)
+    assert refusal.status == status
+    assert refusal.body["current"] == {"version": 5, "value": "now"}
+    assert refusal.body["detail"].startswith("CONFLICT: expected_version")
+
+
+def test_a_wrong_method_tells_the_right_ones() -> None:
+    assert refused(WrongMethod(["PATCH", "GET"])).headers == {"allow": "GET, PATCH"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("llm_rate_limit", 429),
+        ("llm_insufficient_credits", 402),
+        ("llm_authentication", 401),
+        ("llm_timeout", 504),
+        ("llm_bad_request", 400),
+        ("llm_error", 500),
+        ("llm_something_new", 500),
+    ],
+)
+def test_a_failed_model_is_told_under_error(kind: str, status: int) -> None:
+    refusal = refused(ModelFailed(RunError(type=kind, message="no", detail="why")))
+    assert refusal.status == status
+    assert refusal.body == {"error": {"type": kind, "message": "no", "detail": "why"}}
+    assert refusal.headers == {"x-should-retry": "false"}
+
+
+def test_malformed_has_a_trace_id_and_examples_only_for_ids() -> None:
+    assert refused(Malformed("a: b")).body == {"trace_id": "", "detail": "a: b"}
+    assert refused(Malformed("a: b", ["c"])).body == {"trace_id": "", "detail": "a: b", "examples": ["c"]}
+
+
+def test_an_error_nobody_expected_is_not_in_the_table() -> None:
+    assert refusal_of(RuntimeError("secret")) is None
+
+
+class Inner(BaseModel):
+    size: int
+
+
+class Outer(BaseModel):
+    inners: list[Inner]
+    name: str
+
+
+def fault(values: dict[str, Any]) -> str:
+    with pytest.raises(ValidationError) as caught:
+        Outer.model_validate(values)
+    return str(malformed("body", caught.value))
+
+
+def test_every_wrong_field_is_named_with_its_path_and_never_its_value() -> None:
+    text = fault({"inners": [{"size": 1}, {"size": "hush"}]})
+    assert "body.inners.1.size: Input should be a valid integer" in text
+    assert "body.name: Field required" in text
+    assert "hush" not in text
+
+
+def test_of_very_many_faults_the_first_ten_are_told() -> None:
+    text = fault({"inners": [{}] * 30, "name": "x"})
+    assert text.count("Field required") == 10
+    assert text.endswith("; and 20 more")

@@ -1,0 +1,49 @@
+"""The loopback guard: who may speak to a server that listens on loopback only."""
+
+import pytest
+
+from service.http.errors import Stranger
+from service.http.guard import is_loopback, refuse_strangers
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["localhost", "LOCALHOST", "localhost.", "app.localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"],
+)
+def test_loopback_names_and_addresses_are_known(name: str) -> None:
+    assert is_loopback(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["0.0.0.0", "192.168.1.2", "example.com", "localhost.example.com", "127.0.0.1.nip.io", "", "::"]
+)
+def test_everything_else_is_not_loopback(name: str) -> None:
+    assert not is_loopback(name)
+
+
+@pytest.mark.parametrize("host", [b"localhost:8283", b"127.0.0.1", b"[::1]:8283", b"LocalHost"])
+def test_a_loopback_host_is_let_in(host: bytes) -> None:
+    refuse_strangers({b"host": host})
+
+
+@pytest.mark.parametrize(
+    "host", [b"evil.example", b"evil.example:8283", b"10.0.0.1", b"", b"[::1", b"a@evil.example"]
+)
+def test_a_foreign_host_is_refused(host: bytes) -> None:
+    with pytest.raises(Stranger, match="^Host: "):
+        refuse_strangers({b"host": host})
+
+
+@pytest.mark.parametrize("origin", [b"http://localhost:3000", b"http://127.0.0.1", b"https://[::1]:1"])
+def test_a_loopback_origin_is_let_in(origin: bytes) -> None:
+    refuse_strangers({b"host": b"localhost", b"origin": origin})
+
+
+@pytest.mark.parametrize("origin", [b"https://evil.example", b"null", b"", b"http://localhost.evil.example"])
+def test_a_page_from_elsewhere_is_refused(origin: bytes) -> None:
+    with pytest.raises(Stranger, match="^Origin: "):
+        refuse_strangers({b"host": b"localhost", b"origin": origin})
+
+
+def test_a_request_without_either_header_comes_from_no_browser() -> None:
+    refuse_strangers({})

@@ -1,0 +1,45 @@
+"""Pages of whole lists: order, limit and V1's two cursors."""
+
+import pytest
+
+from service.http.paging import PageQuery, part_of
+from service.records.base import Page
+
+
+def part(**asked: object) -> str:
+    return "".join(part_of("abcdefg", Page.model_validate({"limit": None, **asked}), str))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, "abcdefg"),
+        ({"descending": True}, "gfedcba"),
+        ({"limit": 2}, "ab"),
+        ({"limit": 2, "descending": True}, "gf"),
+        ({"limit": 2, "after": "b"}, "cd"),
+        ({"limit": 2, "after": "c", "descending": True}, "ba"),
+        ({"after": "g"}, ""),
+        ({"before": "c"}, "ab"),
+        ({"limit": 2, "before": "f"}, "de"),
+        ({"limit": 2, "before": "c", "descending": True}, "ed"),
+        ({"after": "b", "before": "f"}, "cde"),
+        ({"limit": 2, "after": "b", "before": "f"}, "cd"),
+        ({"limit": 2, "after": "unknown"}, "ab"),
+        ({"limit": 2, "before": "unknown"}, "ab"),
+    ],
+)
+def test_a_page_is_the_part_that_was_asked_for(asked: dict[str, object], expected: str) -> None:
+    assert part(**asked) == expected
+
+
+def test_paging_by_the_last_item_ends_in_an_empty_page() -> None:
+    seen, cursor = "", None
+    while got := part(limit=3, after=cursor, descending=True):
+        seen, cursor = seen + got, got[-1]
+    assert seen == "gfedcba"
+
+
+def test_a_limit_of_zero_means_all_and_the_order_is_told() -> None:
+    assert PageQuery(limit=0).page() == Page(limit=None, descending=True)
+    assert PageQuery(order="asc", after="x").page() == Page(limit=50, after="x")

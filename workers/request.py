@@ -1,0 +1,82 @@
+"""Request: a transcript as one model call, in no provider's words. Pure.
+
+Elsewhere: providers' words (workers/models).
+"""
+
+from typing import Any
+
+from service.agent_types import type_of
+from service.prompts import packed_result
+from service.records.agents import Agent
+from service.records.messages import Message, ToolReturn
+from service.records.models import ModelEntry
+from service.tool_rules import allowed_tools, forces_call
+from service.tools import BUILT_IN, with_heartbeat
+from workers.models.base import ModelRequest, ToolSpec
+from workers.transcript import Transcript
+
+LEAST_RESULT_CHARS = 5000
+SHARE_OF_WINDOW = 0.2
+CHARS_PER_TOKEN = 4
+_APPROVAL = "requires_approval"
+
+
+def tools_now(transcript: Transcript) -> list[str]:
+    """Names of the tools that the agent may call at this point of its run."""
+    agent = transcript.agent
+    return allowed_tools(agent.tool_rules or [], agent.tools, transcript.called, transcript.last_result())
+
+
+def calls_in_parallel(agent: Agent) -> bool:
+    """Several calls of one answer count only where the agent says so and no rule orders them (V1)."""
+    ordered = any(rule["type"] != _APPROVAL for rule in agent.tool_rules or [])
+    heartbeats = type_of(agent.agent_type).heartbeats
+    return bool(agent.llm_config.get("parallel_tool_calls")) and not ordered and not heartbeats
+
+
+def request_of(transcript: Transcript, entry: ModelEntry) -> ModelRequest:
+    """What the model is asked next."""
+    agent = transcript.agent
+    row = type_of(agent.agent_type)
+    config = agent.llm_config
+    specs = [_spec(name, heartbeats=row.heartbeats) for name in tools_now(transcript)]
+    forced = row.heartbeats or forces_call(agent.tool_rules or [], transcript.called)
+    thinking = config.get("max_reasoning_tokens") if entry.reasons and config.get("enable_reasoner") else None
+    window = int(config.get("context_window") or entry.window)
+    most = max(LEAST_RESULT_CHARS, int(SHARE_OF_WINDOW * window * CHARS_PER_TOKEN))
+    return ModelRequest(
+        model=entry.name,
+        system=transcript.prompt,
+        messages=[_as_told(message, agent, most) for message in transcript.messages],
+        tools=specs,
+        tool_choice="required" if forced and specs else "auto",
+        parallel_tool_calls=calls_in_parallel(agent),
+        max_tokens=config.get("max_tokens"),
+        temperature=config.get("temperature"),
+        thinking_tokens=thinking or None,
+    )
+
+
+def _spec(name: str, *, heartbeats: bool) -> ToolSpec:
+    schema: dict[str, Any] = BUILT_IN[name].tool.json_schema or {}
+    if heartbeats and name != "send_message":
+        schema = with_heartbeat(schema)
+    return ToolSpec(
+        name=name, description=str(schema.get("description", "")), parameters=schema.get("parameters", {})
+    )
+
+
+def _as_told(message: Message, agent: Agent, most: int) -> Message:
+    """A tool's results as the model receives them: packed, and cut to a share of its window."""
+    if not message.tool_returns:
+        return message
+    packed = [_packed(result, message, agent, most) for result in message.tool_returns]
+    return message.model_copy(update={"tool_returns": packed})
+
+
+def _packed(result: ToolReturn, message: Message, agent: Agent, most: int) -> ToolReturn:
+    text = result.text
+    if len(text) > most:
+        text = f"{text[:most]}\n[cut: the first {most} of {len(text)} characters]"
+    told = packed_result(text, result.status == "success", message.created_at, agent.timezone)
+    return result.model_copy(update={"text": told})

@@ -1,0 +1,115 @@
+"""Context: who acts, and the effects a tool may have; each happens once, whoever carries it out.
+
+An effect's id is `<run>:<step>:<call>:<index in the call>`: a worker that takes a
+step over repeats its calls, and what was done already is found done. The
+provider's id of a call plays no part in it, for those repeat.
+"""
+
+from dataclasses import dataclass, field
+
+from service.bootstrap import Service
+from service.errors import BlockwireError
+from service.records.blocks import Author, Block, BlockFields, Edit, EditOutcome
+from service.records.ids import derived_id
+from service.records.runs import Lease
+from workers.transcript import Transcript
+
+
+class ToolFailed(BlockwireError):
+    """A tool could not do what it was asked; `kind` is the exception V1 would have shown."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+@dataclass
+class ToolContext:
+    """One tool call of one step of one run."""
+
+    service: Service
+    lease: Lease
+    transcript: Transcript
+    step_id: str
+    tool: str
+    call: int
+    effects: int = field(default=0)
+
+    async def labelled(self, label: str, *, missing: str = "KeyError") -> Block:
+        """The attached block of a label. Its absence is a KeyError that names what there is.
+
+        Where the coming effect was had before a takeover, it is the block of that effect,
+        whatever became of its label.
+        """
+        ws = self.lease.workspace
+        block_id = self.transcript.done.get(self._coming())
+        if block_id is None:
+            labels = await self.service.blocks.labels(ws, self.lease.agent_id)
+            block_id = labels.get(label)
+            if block_id is None:
+                known = ", ".join(sorted(labels)) or "none"
+                text = f"Block field {label} does not exist (available labels: {known})"
+                raise ToolFailed(missing, f"'{text}'" if missing == "KeyError" else text)
+        return await self.service.blocks.read(ws, block_id)
+
+    def was_done(self) -> bool:
+        """Whether the coming effect was had before a takeover; it then counts as had."""
+        if self._coming() not in self.transcript.done:
+            return False
+        self.effects += 1
+        return True
+
+    async def edit(self, block: Block, edit: Edit, effect_id: str | None = None) -> EditOutcome:
+        """Applies an edit once, in this agent's name. An edit tried again keeps its effect id."""
+        numbered = edit.model_copy(update={"edit_id": effect_id or self.effect()})
+        outcome = await self.service.blocks.edit(
+            self.lease.workspace, block.id, numbered, self.author(), self.lease
+        )
+        self._learn(outcome.block)
+        return outcome
+
+    async def create(self, fields: BlockFields) -> Block:
+        """Creates a block and attaches it to this agent, once."""
+        block = await self.service.blocks.create(
+            self.lease.workspace,
+            fields,
+            self.author(),
+            block_id=derived_id("block", self.effect()),
+            attach_to=self.lease.agent_id,
+            lease=self.lease,
+        )
+        self._learn(block)
+        return block
+
+    async def detach(self, block: Block) -> None:
+        """Takes a block from this agent; the block itself stays."""
+        await self.service.blocks.detach(
+            self.lease.workspace, self.lease.agent_id, block.id, self.author(), self.lease, self.effect()
+        )
+        self.transcript.seen.pop(block.id, None)
+
+    def author(self) -> Author:
+        run = self.transcript.run
+        return Author(
+            name=self.transcript.agent.name,
+            agent_id=self.lease.agent_id,
+            run_id=run.id,
+            step_id=self.step_id,
+            tool=self.tool,
+            call=self.call,
+            depth=run.depth,
+        )
+
+    def effect(self) -> str:
+        """The id of the next effect of this call."""
+        id = self._coming()
+        self.effects += 1
+        return id
+
+    def _coming(self) -> str:
+        run = self.transcript.run
+        return f"{run.id}:{run.step_count}:{self.call}:{self.effects}"
+
+    def _learn(self, block: Block) -> None:
+        """The tool's result shows the block as it is now, so the model need not be told of it again."""
+        self.transcript.seen[block.id] = block.version

@@ -1,0 +1,109 @@
+"""Registry: runs one tool call and says what came of it, in words the model can act on.
+
+A failed tool never ends the turn: what was refused becomes a result of status
+error, named as V1 names it. Losing the lease is no refusal but the end of our
+say, and passes through.
+
+Elsewhere: what tools are called and take (service/tools.py).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+
+from service.errors import (
+    BlockFull,
+    BlockReadOnly,
+    BlockwireError,
+    LeaseLost,
+    LineOutOfRange,
+    ManyMatches,
+    NoMatch,
+    NotAttached,
+    StoreUnreachable,
+)
+from service.records.messages import ToolCall, ToolReturn
+from service.tools import BUILT_IN, Arguments, ToolArgumentsWrong, parse_arguments
+from workers.tools.context import ToolContext, ToolFailed
+
+log = structlog.get_logger()
+
+Handler = Callable[[ToolContext, Any], Awaitable[str]]
+ERROR_LINE_CHARS = 1000
+
+
+class Tools:
+    """The tools this worker can run, by name."""
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+
+    async def run(self, context: ToolContext, call: ToolCall, allowed: list[str]) -> ToolReturn:
+        """What the call gave back. Raises LeaseLost and StoreUnreachable, and nothing else that was foreseen."""
+        try:
+            if call.name not in allowed:
+                return _constrained(call, allowed)
+            text = await self._handler(call.name)(context, _arguments(call))
+        except (LeaseLost, StoreUnreachable):
+            raise
+        except BlockwireError as refusal:
+            return _failed(call, refusal)
+        return ToolReturn(tool_call_id=call.id, name=call.name, text=_cut(call.name, text))
+
+    def _handler(self, name: str) -> Handler:
+        if name not in self._handlers:
+            raise ToolFailed("RuntimeError", f"the tool {name} cannot be run by this version of Blockwire")
+        return self._handlers[name]
+
+
+def _arguments(call: ToolCall) -> Arguments:
+    return parse_arguments(call.name, call.arguments)
+
+
+def _constrained(call: ToolCall, allowed: list[str]) -> ToolReturn:
+    names = ", ".join(allowed) or "none"
+    text = f"[ToolConstraintError] Cannot call {call.name}; the tools that may be called now are: {names}"
+    return _error(call, "ToolConstraintError", text)
+
+
+def _failed(call: ToolCall, refusal: BlockwireError) -> ToolReturn:
+    kind, text = _in_words(refusal)
+    log.info("tool.refused", tool=call.name, error=type(refusal).__name__)
+    return _error(call, kind, text)
+
+
+def _error(call: ToolCall, kind: str, text: str) -> ToolReturn:
+    line = f"Error executing function {call.name}: {kind}: {text}"[:ERROR_LINE_CHARS]
+    return ToolReturn(tool_call_id=call.id, name=call.name, text=text, status="error", stderr=[line])
+
+
+def _in_words(refusal: BlockwireError) -> tuple[str, str]:
+    """The name of V1's exception and a text that says what to do next."""
+    match refusal:
+        case ToolFailed():
+            return refusal.kind, str(refusal)
+        case ToolArgumentsWrong():
+            return "TypeError", str(refusal)
+        case BlockReadOnly():
+            return (
+                "ValueError",
+                f"Error: the block {refusal.label!r} is read-only; it cannot be edited by agents",
+            )
+        case BlockFull():
+            return "ValueError", (
+                f"The block would have {refusal.length} characters and may have {refusal.limit}. "
+                f"Shorten your text by at least {refusal.length - refusal.limit} characters, or make room first."
+            )
+        case NotAttached():
+            return "KeyError", f"'Block field {refusal.block} does not exist for this agent any more'"
+        case NoMatch() | ManyMatches() | LineOutOfRange():
+            return "ValueError", str(refusal)
+    return "ValueError", str(refusal)
+
+
+def _cut(name: str, text: str) -> str:
+    limit = BUILT_IN[name].tool.return_char_limit if name in BUILT_IN else len(text)
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}\n[cut: the first {limit} of {len(text)} characters]"

@@ -1,0 +1,135 @@
+"""Transcript: what a run's model calls are made of, gathered from the store and kept in step with it.
+
+System prompt, the messages in context, the run's input, what the run produced so
+far, and the notes about others' edits, each where it came to be known. A run that
+is taken over by another worker is gathered to the same transcript: ids of input
+messages are derived from the run, notes are stored with it.
+"""
+
+from dataclasses import dataclass, field
+
+from service.agent_types import type_of
+from service.bootstrap import Service
+from service.prompts import note_of_changes
+from service.records.agents import Agent
+from service.records.ids import derived_id
+from service.records.messages import Message
+from service.records.runs import Lease, OpenRun, Run, Usage
+from workers.wakeups import wake_message
+
+
+@dataclass
+class Transcript:
+    """One run as the loop sees it; changed by the loop alone, after the store has taken the change."""
+
+    agent: Agent
+    run: Run
+    prompt: str
+    messages: list[Message]
+    seen: dict[str, int]
+    """block id -> the version that the transcript tells of."""
+    pending_step: str | None
+    usage: Usage
+    done: dict[str, str] = field(default_factory=dict)
+    """effect id -> block id of what another worker did before this one took over."""
+    called: list[str] = field(default_factory=list)
+    """Names of the tools called in this run, in order."""
+
+    def input(self) -> list[Message]:
+        """The run's input as messages, with ids that follow from the run."""
+        return [
+            Message(
+                id=derived_id("message", self.run.id, "input", index),
+                agent_id=self.agent.id,
+                created_at=0,
+                run_id=self.run.id,
+                **message.model_dump(exclude_none=True),
+            )
+            for index, message in enumerate(self.run.messages)
+        ]
+
+    def last_result(self) -> str | None:
+        """The text of the last tool result of this run, for rules that depend on it."""
+        for message in reversed(self.messages):
+            if message.run_id == self.run.id and message.tool_returns:
+                return message.tool_returns[-1].text
+        return None
+
+
+async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcript:
+    """The transcript of a run: opened now, or as the worker before left it."""
+    ws, run = lease.workspace, open_run.run
+    agent = await service.agents.read(ws, lease.agent_id)
+    context = await service.messages.context(ws, agent.id)
+    prompt, seen = open_run.prompt, dict(open_run.seen)
+    if prompt is None:
+        run, prompt, seen = await _open(service, lease, agent, open_run, context)
+    messages = [message for message in context if message.role != "system" or message.run_id is not None]
+    if agent.message_buffer_autoclear or type_of(agent.agent_type).autoclear:
+        messages = [message for message in messages if message.run_id == run.id]
+    transcript = Transcript(
+        agent=agent,
+        run=run,
+        prompt=run.options.override_system or prompt,
+        messages=messages,
+        seen=seen,
+        pending_step=open_run.step_id,
+        usage=run.usage,
+        called=[call.name for message in messages if message.run_id == run.id for call in message.tool_calls],
+    )
+    if open_run.step_id is not None:
+        transcript.done = await service.blocks.effects(ws, run.id)
+    if run.step_count == 0:
+        transcript.messages += transcript.input()
+    for note in await service.leases.notes(ws, run.id):
+        _place(transcript.messages, note)
+    return transcript
+
+
+async def _open(
+    service: Service, lease: Lease, agent: Agent, open_run: OpenRun, context: list[Message]
+) -> tuple[Run, str, dict[str, int]]:
+    """Compiles the prompt from the blocks as they are now and stores it with the run."""
+    blocks = await service.blocks.of_agent(lease.workspace, agent.id)
+    prompt = service.agents.compile(agent, blocks)
+    seen = {block.id: block.version for block in blocks}
+    run = open_run.run
+    if open_run.causes:
+        depth = max(change.author.depth for change in open_run.causes) + 1
+        text = await wake_message(service, lease.workspace, open_run.causes, set(seen))
+        run = run.model_copy(update={"messages": [text], "depth": depth})
+    message_0 = context[0].model_copy(update={"content": prompt})
+    await service.leases.open_run(lease, run, prompt, seen, message_0)
+    return run, prompt, seen
+
+
+async def refresh(service: Service, lease: Lease, transcript: Transcript) -> None:
+    """Adds one note on what others changed since the transcript was last told, if anything was."""
+    versions = await service.blocks.versions(lease.workspace, transcript.agent.id)
+    moved = [id for id, version in versions.items() if transcript.seen.get(id, 0) < version]
+    gone = [id for id in transcript.seen if id not in versions]
+    if not moved and not gone:
+        return
+    blocks = await service.blocks.of_agent(lease.workspace, transcript.agent.id)
+    changed = [(block, transcript.seen.get(block.id, 0)) for block in blocks if block.id in moved]
+    after = next((m.step_id for m in reversed(transcript.messages) if m.run_id == transcript.run.id), None)
+    note = Message(
+        id=derived_id("message", transcript.run.id, "note", transcript.run.step_count),
+        agent_id=transcript.agent.id,
+        role="system",
+        content=note_of_changes(changed, detached=gone),
+        created_at=0,
+        run_id=transcript.run.id,
+        step_id=after,
+    )
+    seen = {id: version for id, version in transcript.seen.items() if id not in gone}
+    seen |= {block.id: block.version for block, _ in changed}
+    await service.leases.add_note(lease, transcript.run.id, note, seen)
+    transcript.seen = seen
+    transcript.messages.append(note)
+
+
+def _place(messages: list[Message], note: Message) -> None:
+    """Puts a stored note behind the step after which it was made."""
+    at = [i for i, m in enumerate(messages) if m.run_id == note.run_id and m.step_id == note.step_id]
+    messages.insert(at[-1] + 1 if at else len(messages), note)
