@@ -16,7 +16,6 @@ from typing import Any
 
 import structlog
 from arq.connections import ArqRedis
-from arq.typing import StartupShutdown
 from arq.worker import Function, Worker
 
 from service.errors import StoreUnreachable
@@ -42,8 +41,6 @@ class DoorbellWorker(Worker):
         *,
         worker_pool: str,
         slots: int,
-        on_startup: StartupShutdown,
-        on_shutdown: StartupShutdown,
         ctx: dict[Any, Any],
     ) -> None:
         super().__init__(
@@ -55,8 +52,6 @@ class DoorbellWorker(Worker):
             max_tries=1_000_000,
             job_serializer=dumps,
             job_deserializer=loads,
-            on_startup=on_startup,
-            on_shutdown=on_shutdown,
             handle_signals=False,
             log_results=False,
             ctx=ctx,
@@ -70,8 +65,6 @@ class DoorbellWorker(Worker):
 
     async def main(self) -> None:
         self.ctx["redis"] = self.pool
-        if self.on_startup:
-            await self.on_startup(self.ctx)
         stopping = asyncio.create_task(self._stopping.wait())
         pause = 0.1
         try:
@@ -125,7 +118,7 @@ class DoorbellWorker(Worker):
                     log.warning("job.lost", job_id=job_id, error=type(failure).__name__)
 
     async def finish_jobs(self, grace_s: float) -> None:
-        """Waits for the jobs under way; past the grace period they are cancelled and hand back their agents."""
+        """Waits for the jobs under way; after the grace they are cancelled and hand back agents."""
         running = set(self.tasks.values())
         if running:
             await asyncio.wait(running, timeout=grace_s)

@@ -47,7 +47,8 @@ class Answer:
 
     `finish` is the provider's own word, None the usual one, "" none at all. `cut` is
     the number of events after which the connection breaks off; `gap_s` is waited
-    before each event. `events` replaces a stream by what the test wrote itself.
+    before each event. `events` replaces a stream by what the test wrote itself, `raw`
+    by text that need not be a stream at all.
     """
 
     text: str = ""
@@ -62,6 +63,7 @@ class Answer:
     delay_s: float = 0.0
     gap_s: float = 0.0
     events: tuple[Event, ...] | None = None
+    raw: str | None = None
 
 
 def fails(status: int, message: str = "no", *, retry_after: str | None = None, **error: Any) -> Answer:
@@ -115,6 +117,12 @@ class Standin:
     def will(self, *answers: Answer) -> None:
         """Queue answers, first come first served, whichever protocol asks."""
         self._answers.extend(answers)
+
+    def forget(self) -> None:
+        """As new: nothing queued, nothing asked; for one server that serves several tests."""
+        self.asked.clear()
+        self._answers.clear()
+        self.otherwise = lambda asked: Answer(text="ok")
 
     def __enter__(self) -> Self:
         self._socket.bind(("127.0.0.1", 0))
@@ -173,7 +181,7 @@ class Standin:
 
 
 async def _sent(lines: list[str], answer: Answer) -> AsyncIterator[str]:
-    for count, line in enumerate(lines):
+    for count, line in enumerate(lines if answer.raw is None else [answer.raw]):
         if count == answer.cut:
             raise ConnectionError("the stand-in breaks off, as it was told to")
         await asyncio.sleep(answer.gap_s)

@@ -61,7 +61,7 @@ def test_a_wrong_parameter_is_named() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[1]", b'"text"', b"null", b"{", b"7", b"\xff"])
 def test_a_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
-    with pytest.raises(Malformed, match="^body: "):
+    with pytest.raises(Malformed, match=r"^body: "):
         parse_body(Wanted, body)
 
 

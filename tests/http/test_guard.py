@@ -30,7 +30,7 @@ def test_a_loopback_host_is_let_in(host: bytes) -> None:
     "host", [b"evil.example", b"evil.example:8283", b"10.0.0.1", b"", b"[::1", b"a@evil.example"]
 )
 def test_a_foreign_host_is_refused(host: bytes) -> None:
-    with pytest.raises(Stranger, match="^Host: "):
+    with pytest.raises(Stranger, match=r"^Host: "):
         refuse_strangers({b"host": host})
 
 
@@ -41,7 +41,7 @@ def test_a_loopback_origin_is_let_in(origin: bytes) -> None:
 
 @pytest.mark.parametrize("origin", [b"https://evil.example", b"null", b"", b"http://localhost.evil.example"])
 def test_a_page_from_elsewhere_is_refused(origin: bytes) -> None:
-    with pytest.raises(Stranger, match="^Origin: "):
+    with pytest.raises(Stranger, match=r"^Origin: "):
         refuse_strangers({b"host": b"localhost", b"origin": origin})
 
 

@@ -2,7 +2,7 @@
 
 Providers say the same few things with statuses, codes, types and sentences, and
 not always with the one that fits: an empty account is a 400 here and a 429 there,
-an error in mid-stream has status 200. The most specific of them decides.
+an error in mid-stream has no status of its own. The most specific of them decides.
 
 What a caller reads is our sentence, which names the provider and the remedy. The
 provider's own goes into the detail, except for a refused key: it may quote it.
@@ -12,26 +12,25 @@ from typing import NamedTuple
 
 from workers.models.base import ModelError
 
-_BY_NAME = {
+_MORE_THAN_STATUS = {
     "insufficient_quota": "llm_insufficient_credits",
     "billing_error": "llm_insufficient_credits",
     "billing_not_active": "llm_insufficient_credits",
     "context_length_exceeded": "llm_context_window",
-    "request_too_large": "llm_context_window",
-    "authentication_error": "llm_authentication",
     "invalid_api_key": "llm_authentication",
+}
+"""Codes and types that say more than the status they come with."""
+
+_BY_NAME = {
+    "authentication_error": "llm_authentication",
     "permission_error": "llm_authentication",
     "rate_limit_error": "llm_rate_limit",
     "rate_limit_exceeded": "llm_rate_limit",
     "timeout_error": "llm_timeout",
-    "overloaded_error": "llm_error",
-    "api_error": "llm_error",
-    "server_error": "llm_error",
-    "model_not_found": "llm_bad_request",
     "not_found_error": "llm_bad_request",
     "invalid_request_error": "llm_bad_request",
 }
-"""Codes and types of both providers; a code is asked before the status, a type after it."""
+"""Codes and types where there is no status: in mid-stream."""
 
 _BY_STATUS = {
     401: "llm_authentication",
@@ -87,14 +86,13 @@ class Provider(NamedTuple):
 
 
 def _kind(status: int, code: str | None, type: str | None, words: str) -> str:
-    if code in _BY_NAME:
-        return _BY_NAME[code]
+    names = [name for name in (code, type) if name is not None]
+    found = [_MORE_THAN_STATUS[name] for name in names if name in _MORE_THAN_STATUS]
     if status < 500:
-        for wording, kind in _WORDINGS.items():
-            if wording in words.lower():
-                return kind
+        found += [kind for wording, kind in _WORDINGS.items() if wording in words.lower()]
     if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    if type in _BY_NAME:
-        return _BY_NAME[type]
-    return "llm_bad_request" if 400 <= status < 500 else "llm_error"
+        found.append(_BY_STATUS[status])
+    elif status >= 400:
+        found.append("llm_bad_request" if status < 500 else "llm_error")
+    found += [_BY_NAME[name] for name in names if name in _BY_NAME]
+    return next(iter(found), "llm_error")

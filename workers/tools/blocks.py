@@ -22,7 +22,7 @@ from service.tools import (
     ReplaceArguments,
     RethinkArguments,
 )
-from workers.tools.context import ToolContext, ToolFailed
+from workers.tools.context import Handler, ToolContext, ToolFailed
 
 PATCH_TRIES = 10
 _NUMBERED = re.compile(r"^\s*\d+→", re.MULTILINE)
@@ -128,7 +128,9 @@ async def _replace(context: ToolContext, block: Block, old: str, new: str, *, al
         raise ToolFailed("ValueError", text) from None
     except ManyMatches as several:
         lines = ", ".join(str(line) for line in several.lines)
-        text = f"The text occurs more than once in the memory block {block.label!r} (lines {lines}); give more of it"
+        text = (
+            f"The text occurs more than once in memory block {block.label!r} (lines {lines}); give more of it"
+        )
         raise ToolFailed("ValueError", text) from None
     return outcome.block.value
 
@@ -202,7 +204,7 @@ _COMMANDS = {
     "rename": _rename,
 }
 
-HANDLERS = {
+HANDLERS: dict[str, Handler] = {
     "core_memory_append": core_memory_append,
     "core_memory_replace": core_memory_replace,
     "memory_insert": memory_insert,

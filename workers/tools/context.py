@@ -5,7 +5,9 @@ step over repeats its calls, and what was done already is found done. The
 provider's id of a call plays no part in it, for those repeat.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from service.bootstrap import Service
 from service.errors import BlockwireError
@@ -113,3 +115,7 @@ class ToolContext:
     def _learn(self, block: Block) -> None:
         """The tool's result shows the block as it is now, so the model need not be told of it again."""
         self.transcript.seen[block.id] = block.version
+
+
+Handler = Callable[[ToolContext, Any], Awaitable[str]]
+"""What carries a tool out: its context and parsed arguments in, the text of its result out."""

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from service.records.base import Page
 from service.records.messages import Message
 from service.tools import MESSAGE_SENT, ConversationSearchArguments, SendMessageArguments
-from workers.tools.context import ToolContext, ToolFailed
+from workers.tools.context import Handler, ToolContext, ToolFailed
 
 SEARCH_CHUNK = 200
 
@@ -102,4 +102,4 @@ def _ago(seconds: float) -> str:
     return "just now"
 
 
-HANDLERS = {"send_message": send_message, "conversation_search": conversation_search}
+HANDLERS: dict[str, Handler] = {"send_message": send_message, "conversation_search": conversation_search}

@@ -7,8 +7,7 @@ say, and passes through.
 Elsewhere: what tools are called and take (service/tools.py).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import structlog
 
@@ -25,11 +24,10 @@ from service.errors import (
 )
 from service.records.messages import ToolCall, ToolReturn
 from service.tools import BUILT_IN, Arguments, ToolArgumentsWrong, parse_arguments
-from workers.tools.context import ToolContext, ToolFailed
+from workers.tools.context import Handler, ToolContext, ToolFailed
 
 log = structlog.get_logger()
 
-Handler = Callable[[ToolContext, Any], Awaitable[str]]
 ERROR_LINE_CHARS = 1000
 
 
@@ -40,7 +38,7 @@ class Tools:
         self._handlers = handlers
 
     async def run(self, context: ToolContext, call: ToolCall, allowed: list[str]) -> ToolReturn:
-        """What the call gave back. Raises LeaseLost and StoreUnreachable, and nothing else that was foreseen."""
+        """What the call gave back. Of what is foreseen only LeaseLost and StoreUnreachable are raised."""
         try:
             if call.name not in allowed:
                 return _constrained(call, allowed)
@@ -93,7 +91,7 @@ def _in_words(refusal: BlockwireError) -> tuple[str, str]:
         case BlockFull():
             return "ValueError", (
                 f"The block would have {refusal.length} characters and may have {refusal.limit}. "
-                f"Shorten your text by at least {refusal.length - refusal.limit} characters, or make room first."
+                f"Cut at least {refusal.length - refusal.limit} characters of your text, or make room first."
             )
         case NotAttached():
             return "KeyError", f"'Block field {refusal.block} does not exist for this agent any more'"

@@ -195,7 +195,7 @@ _ONLY_NEW = (
 
 
 def new_agent(body: CreateAgentRequest) -> NewAgent:
-    given = _given(body, _KEPT) | _given(body, _ONLY_NEW)
+    given = _given(body, [*_KEPT, *_ONLY_NEW])
     given["memory_blocks"] = [fields_of(block) for block in body.memory_blocks or ()]
     if body.initial_message_sequence is not None:
         given["initial_message_sequence"] = [new_message(one) for one in body.initial_message_sequence]

@@ -24,10 +24,16 @@ from workers.models.base import ModelError, ModelRequest, Piece
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def standin() -> Iterator[Standin]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[Standin]:
     with Standin() as standin:
         yield standin
+
+
+@pytest.fixture
+def standin(server: Standin) -> Standin:
+    server.forget()
+    return server
 
 
 @pytest.fixture

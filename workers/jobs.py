@@ -1,0 +1,94 @@
+"""Jobs: arq's entry points. A step raises nothing to arq, which would end its job for good.
+
+What goes wrong is recorded with the run where it is the run's fault; where it is
+not (the store is away, a bug of ours), the lease is left to run out, and the
+sweeper brings the agent back, a few times at most.
+"""
+
+import asyncio
+from typing import Any
+
+import structlog
+from arq.worker import Retry
+
+from service.bootstrap import Service
+from service.errors import BlockwireError, LeaseLost, StoreUnreachable
+from service.records.base import DEFAULT_WORKSPACE
+from service.records.ids import derived_id
+from service.records.messages import NewMessage
+from service.records.runs import Lease
+from workers.keeper import Keeper
+from workers.loop import Loop
+
+log = structlog.get_logger()
+
+Context = dict[str, Any]
+RETRY_S = 1
+
+
+async def step(ctx: Context, workspace: str, agent_id: str, generation: int) -> None:
+    """Carries an agent forward, if this job's generation is the one that is due."""
+    service: Service = ctx["service"]
+    with structlog.contextvars.bound_contextvars(
+        workspace=workspace, agent_id=agent_id, worker_id=ctx["worker_id"]
+    ):
+        try:
+            lease = await service.leases.take(workspace, agent_id, generation, ctx["worker_id"])
+        except StoreUnreachable as failure:
+            log.warning("job.deferred", error=str(failure))
+            return
+        if lease is not None:
+            await _carry(ctx, lease)
+
+
+async def _carry(ctx: Context, lease: Lease) -> None:
+    loop: Loop = ctx["loop"]
+    keeper: Keeper = ctx["keeper"]
+    task = asyncio.create_task(loop.carry(lease))
+    keeper.hold(lease, task)
+    try:
+        await task
+    except asyncio.CancelledError:
+        lost = keeper.has_lost(task)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        if not lost:
+            await _hand_back(ctx["service"], lease)
+    except LeaseLost:
+        log.warning("lease.lost", generation=lease.generation)
+    except StoreUnreachable as failure:
+        log.warning("step.deferred", error=str(failure))
+    except Exception:
+        log.exception("step.broken")
+    finally:
+        keeper.drop(lease)
+
+
+async def _hand_back(service: Service, lease: Lease) -> None:
+    """This worker stops: another one goes on from what is stored, at once."""
+    try:
+        await service.leases.give_back(lease)
+        log.info("agent.handed_back")
+    except (LeaseLost, StoreUnreachable) as failure:
+        log.warning("agent.left", error=str(failure))
+
+
+async def send_message(ctx: Context, agent_id: str, text: str, workspace: str = DEFAULT_WORKSPACE) -> str:
+    """For services that speak arq: sends a text to an agent; the result is the run's id.
+
+    The same job id gives the same run. A message that is refused fails its job, whose result
+    then says why: trying again would not help.
+    """
+    service: Service = ctx["service"]
+    run_id = derived_id("run", "job", workspace, ctx["job_id"])
+    try:
+        run = await service.messages.send(
+            workspace, agent_id, [NewMessage(content=text)], background=True, run_id=run_id
+        )
+    except StoreUnreachable as failure:
+        raise Retry(defer=RETRY_S) from failure
+    except BlockwireError as refusal:
+        log.warning("job.refused", job_id=ctx["job_id"], agent_id=agent_id, error=str(refusal))
+        raise
+    return run.id

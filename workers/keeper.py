@@ -1,0 +1,64 @@
+"""Keeper: holds a worker's leases: renews them all in one go, and stops whoever lost his.
+
+It also sweeps: agents whose worker is gone, or whose job never came, are queued
+again. Both happen three times in the life of a lease.
+"""
+
+import asyncio
+
+import structlog
+
+from service.bootstrap import Service
+from service.errors import StoreUnreachable
+from service.records.runs import Lease
+
+log = structlog.get_logger()
+
+
+class Keeper:
+    """The leases of one process and the tasks that work under them."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._held: dict[tuple[str, str], tuple[Lease, asyncio.Task[None]]] = {}
+        self._lost: set[asyncio.Task[None]] = set()
+
+    def hold(self, lease: Lease, task: "asyncio.Task[None]") -> None:
+        self._held[lease.workspace, lease.agent_id] = (lease, task)
+
+    def drop(self, lease: Lease) -> None:
+        """No more renewal; a lease that is still ours runs out by itself."""
+        held = self._held.get((lease.workspace, lease.agent_id))
+        if held is not None and held[0] == lease:
+            del self._held[lease.workspace, lease.agent_id]
+            self._lost.discard(held[1])
+
+    def has_lost(self, task: "asyncio.Task[None] | None") -> bool:
+        """Whether a task was stopped because its lease was lost, not because the worker stops."""
+        return task in self._lost
+
+    async def run(self) -> None:
+        """Renews and sweeps until cancelled."""
+        pause = self._service.settings.lease_ms / 3000
+        while True:
+            try:
+                await self.renew()
+                await self.sweep()
+            except StoreUnreachable as failure:
+                log.warning("leases.deferred", error=str(failure))
+            await asyncio.sleep(pause)
+
+    async def renew(self) -> None:
+        held = list(self._held.values())
+        if not held:
+            return
+        lost = await self._service.leases.renew([lease for lease, _ in held])
+        for lease, task in held:
+            if lease in lost and self._held.get((lease.workspace, lease.agent_id)) == (lease, task):
+                log.warning("lease.lost", agent_id=lease.agent_id, generation=lease.generation)
+                self._lost.add(task)
+                task.cancel()
+
+    async def sweep(self) -> None:
+        for ws, ready in await self._service.leases.sweep():
+            log.info("agent.requeued", workspace=ws, agent_id=ready.agent_id, reason=ready.reason)

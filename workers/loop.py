@@ -1,0 +1,291 @@
+"""Loop: carries one agent's runs, step by step, under a lease.
+
+A step is: note what others changed, ask the model, store its complete answer,
+run its tool calls, store the whole. Whoever takes a run over goes on from what
+is stored: an answer that is there is not asked for again, an effect that was
+had is not had twice.
+
+The two kinds of agents differ by data alone (service/agent_types.py): the plain
+kind goes on while it calls tools, the heartbeat kind while it asks to.
+"""
+
+import json
+import time
+from typing import Any
+
+import structlog
+
+from service.agent_types import type_of
+from service.bootstrap import Service
+from service.errors import Invalid, UnknownModel
+from service.prompts import heartbeat_event
+from service.records.ids import derived_id
+from service.records.messages import Message, ToolCall, ToolReturn
+from service.records.runs import Lease, ModelReply, OpenRun, RunError, Step, StopReason
+from service.tool_rules import continues, is_terminal, missing_before_exit, needs_approval
+from workers.models.base import ModelError
+from workers.models.registry import Models
+from workers.request import calls_in_parallel, request_of, tools_now
+from workers.tools.context import ToolContext
+from workers.tools.registry import Tools
+from workers.transcript import Transcript, gather, refresh
+
+log = structlog.get_logger()
+
+RUNS_PER_LEASE = 10
+"""After so many runs the agent goes to the back of the queue, so that others get their turn."""
+
+
+class Loop:
+    """Steps agents; one instance per worker process."""
+
+    def __init__(self, service: Service, models: Models, tools: Tools) -> None:
+        self._service = service
+        self._models = models
+        self._tools = tools
+
+    async def carry(self, lease: Lease) -> None:
+        """Runs an agent's inbox dry, or gives it back after its share. Raises LeaseLost, StoreUnreachable."""
+        for _ in range(RUNS_PER_LEASE):
+            open_run = await self._service.leases.next_run(lease)
+            if open_run is None:
+                return
+            with structlog.contextvars.bound_contextvars(run_id=open_run.run.id):
+                await self._carry_run(lease, open_run)
+        await self._service.leases.give_back(lease)
+
+    async def _carry_run(self, lease: Lease, open_run: OpenRun) -> None:
+        run = open_run.run
+        log.info("run.started", kind=run.kind, tries=run.tries)
+        if run.tries > self._service.settings.run_tries:
+            text = f"given up after {run.tries - 1} workers were lost while they carried this run"
+            await self._service.leases.finish(
+                lease, run.id, "error", RunError(type="internal_error", message=text)
+            )
+            log.error("run.parked", tries=run.tries - 1)
+            return
+        transcript = await gather(self._service, lease, open_run)
+        stop: StopReason | None = None
+        while stop is None:
+            stop = await self._step(lease, transcript)
+        log.info("run.finished", stop_reason=stop, steps=transcript.run.step_count)
+
+    async def _step(self, lease: Lease, transcript: Transcript) -> StopReason | None:
+        """One step, stored; the reason to stop, if it was the last."""
+        step, error = await self._answer(lease, transcript)
+        if error is not None or step.reply is None:
+            return await self._fail(lease, transcript, step, error)
+        began = time.perf_counter_ns()
+        results = await self._run_tools(lease, transcript, step.id, step.reply.tool_calls)
+        step = step.model_copy(update={"tools_ns": time.perf_counter_ns() - began, "status": "success"})
+        assert step.reply is not None
+        transcript.called += [call.name for call in step.reply.tool_calls]
+        stop, why = self._decide(transcript, step.reply, results)
+        step = step.model_copy(update={"stop_reason": stop})
+        await self._store(lease, transcript, step, self._messages(transcript, step, results, why), stop)
+        return stop
+
+    async def _answer(self, lease: Lease, transcript: Transcript) -> tuple[Step, RunError | None]:
+        """The step with the model's answer, asked for or as a worker before us stored it."""
+        if transcript.pending_step is not None:
+            stored = await self._service.leases.step(lease.workspace, transcript.pending_step)
+            transcript.pending_step = None
+            if stored is not None:
+                log.info("step.resumed", step_id=stored.id)
+                return stored, None
+        run = transcript.run
+        if run.step_count > 0:
+            await refresh(self._service, lease, transcript)
+        handle = run.options.override_model or transcript.agent.model
+        step = Step(
+            id=derived_id("step", run.id, run.step_count),
+            run_id=run.id,
+            agent_id=run.agent_id,
+            index=run.step_count,
+            created_at=0,
+            model_handle=handle,
+            provider_name=handle.partition("/")[0],
+        )
+        began = time.perf_counter_ns()
+        try:
+            entry, model = await self._models.for_handle(handle)
+            reply = await model.answer(request_of(transcript, entry))
+        except ModelError as failure:
+            return step, failure.as_run_error()
+        except (Invalid, UnknownModel) as refusal:
+            return step, RunError(type="llm_bad_request", message=str(refusal))
+        if not calls_in_parallel(transcript.agent):
+            reply = reply.model_copy(update={"tool_calls": reply.tool_calls[:1]})
+        step = step.model_copy(update={"reply": reply, "model_ns": time.perf_counter_ns() - began})
+        log.info(
+            "step.answered",
+            step_id=step.id,
+            model=reply.model,
+            tool_calls=len(reply.tool_calls),
+            ms=(step.model_ns or 0) // 1_000_000,
+            tokens=reply.usage.total_tokens,
+        )
+        await self._service.leases.store_answer(lease, step)
+        return step, None
+
+    async def _fail(
+        self, lease: Lease, transcript: Transcript, step: Step, error: RunError | None
+    ) -> StopReason:
+        """Ends the run with the model's failure. Nothing of the step enters the history, as in V1."""
+        error = error or RunError(type="internal_error", message="the stored answer of a step is gone")
+        stop = _stop_reason(error)
+        log.error("run.failed", error_type=error.type, error=error.message)
+        failed = step.model_copy(update={"status": "failed", "stop_reason": stop, "error": error})
+        await self._service.leases.store_step(
+            lease,
+            transcript.run,
+            failed,
+            [],
+            usage=transcript.usage,
+            context_tokens=transcript.run.context_tokens or 0,
+            seen=transcript.seen,
+            stop_reason=stop,
+            error=error,
+        )
+        return stop
+
+    async def _run_tools(
+        self, lease: Lease, transcript: Transcript, step_id: str, calls: list[ToolCall]
+    ) -> list[ToolReturn]:
+        allowed = [
+            name
+            for name in tools_now(transcript)
+            if not needs_approval(transcript.agent.tool_rules or [], name)
+        ]
+        results = []
+        for index, call in enumerate(calls):
+            context = ToolContext(self._service, lease, transcript, step_id, call.name, index)
+            results.append(await self._tools.run(context, call, allowed))
+        return results
+
+    def _decide(
+        self, transcript: Transcript, reply: ModelReply, results: list[ToolReturn]
+    ) -> tuple[StopReason | None, str]:
+        """Whether to stop, and if not, why the model is asked again (told to the heartbeat kind)."""
+        rules = transcript.agent.tool_rules or []
+        heartbeats = type_of(transcript.agent.agent_type).heartbeats
+        stop, why = (_after_heartbeat if heartbeats else _after_plain)(reply, results, rules)
+        missing = missing_before_exit(rules, transcript.agent.tools, transcript.called)
+        if stop in ("end_turn", "tool_rule") and missing:
+            stop, why = None, f"Before the turn can end these tools must be called: {', '.join(missing)}."
+        if stop is None and transcript.run.step_count + 1 >= transcript.run.options.max_steps:
+            return "max_steps", ""
+        return stop, why
+
+    def _messages(
+        self, transcript: Transcript, step: Step, results: list[ToolReturn], why: str
+    ) -> list[Message]:
+        """What the step adds to the history: the input with the first, the answer, its results, an event."""
+        run, reply = transcript.run, step.reply
+        assert reply is not None
+        common: dict[str, Any] = {
+            "agent_id": run.agent_id,
+            "created_at": 0,
+            "run_id": run.id,
+            "step_id": step.id,
+        }
+        messages = list(transcript.input()) if run.step_count == 0 else []
+        messages = [message.model_copy(update={"step_id": step.id}) for message in messages]
+        if reply.text or reply.tool_calls or reply.reasoning:
+            answer = Message(
+                id=derived_id("message", step.id, "answer"),
+                role="assistant",
+                content=reply.text,
+                reasoning=reply.reasoning,
+                tool_calls=reply.tool_calls,
+                **common,
+            )
+            messages.append(answer)
+        if results:
+            messages.append(
+                Message(
+                    id=derived_id("message", step.id, "results"), role="tool", tool_returns=results, **common
+                )
+            )
+        if why:
+            event = heartbeat_event(why, time.time_ns() // 1000, transcript.agent.timezone)
+            messages.append(
+                Message(id=derived_id("message", step.id, "event"), role="user", content=event, **common)
+            )
+        return messages
+
+    async def _store(
+        self,
+        lease: Lease,
+        transcript: Transcript,
+        step: Step,
+        messages: list[Message],
+        stop: StopReason | None,
+    ) -> None:
+        assert step.reply is not None
+        run = transcript.run
+        transcript.usage = transcript.usage.plus(step.reply.usage)
+        context_tokens = step.reply.usage.total_tokens
+        await self._service.leases.store_step(
+            lease,
+            run,
+            step,
+            messages,
+            usage=transcript.usage,
+            context_tokens=context_tokens,
+            seen=transcript.seen,
+            stop_reason=stop,
+        )
+        now = time.time_ns() // 1000
+        known = {message.id for message in transcript.messages}
+        transcript.messages += [
+            message.model_copy(update={"created_at": now}) for message in messages if message.id not in known
+        ]
+        transcript.done = {}
+        transcript.run = run.model_copy(
+            update={"step_count": run.step_count + 1, "context_tokens": context_tokens}
+        )
+
+
+def _after_plain(
+    reply: ModelReply, results: list[ToolReturn], rules: list[dict[str, object]]
+) -> tuple[StopReason | None, str]:
+    if not reply.tool_calls:
+        return ("max_tokens_exceeded" if reply.finish == "length" else "end_turn"), ""
+    ended = any(
+        is_terminal(rules, call.name) and result.status == "success"
+        for call, result in zip(reply.tool_calls, results, strict=True)
+    )
+    return ("tool_rule" if ended else None), ""
+
+
+def _after_heartbeat(
+    reply: ModelReply, results: list[ToolReturn], rules: list[dict[str, object]]
+) -> tuple[StopReason | None, str]:
+    if not reply.tool_calls:
+        return ("max_tokens_exceeded" if reply.finish == "length" else "no_tool_call"), ""
+    call, result = reply.tool_calls[0], results[0]
+    asked = _asks_to_go_on(call)
+    if result.status == "error":
+        return None, f"The call of {call.name} failed; you may try again."
+    if is_terminal(rules, call.name):
+        return ("tool_rule" if asked else "end_turn"), ""
+    if asked:
+        return None, "You asked for a heartbeat."
+    if continues(rules, call.name):
+        return None, f"A rule says that you go on after {call.name}."
+    return "end_turn", ""
+
+
+def _asks_to_go_on(call: ToolCall) -> bool:
+    try:
+        arguments = json.loads(call.arguments)
+    except ValueError:
+        return False
+    return isinstance(arguments, dict) and str(arguments.get("request_heartbeat", "")).lower() == "true"
+
+
+def _stop_reason(error: RunError) -> StopReason:
+    if error.type == "internal_error":
+        return "error"
+    return ModelError(error.type, error.message).stop_reason

@@ -1,0 +1,97 @@
+"""Main: one worker process: opens the service, takes jobs, keeps leases, tells subscribers; ends in order."""
+
+import asyncio
+import os
+import signal
+import socket
+from contextlib import suppress
+
+import structlog
+from arq.connections import ArqRedis
+from arq.worker import func
+
+from service.bootstrap import Service, open_service
+from service.entry import one_line_errors, settings_or_exit
+from service.logs import set_up_logs
+from service.pickup import DoorbellWorker
+from service.processes import store_for
+from service.queue import connect
+from service.records.ids import new_id
+from service.settings import Settings
+from workers import jobs
+from workers.keeper import Keeper
+from workers.loop import Loop
+from workers.models.registry import Models
+from workers.tools import blocks, messages
+from workers.tools.registry import Tools
+from workers.wakeups import Dispatcher
+
+log = structlog.get_logger()
+
+GRACE_S = 8.0
+"""How long steps under way may take to end once the worker was asked to stop; then they are handed back."""
+RESULT_S = 3600
+
+
+def tools() -> Tools:
+    return Tools({**blocks.HANDLERS, **messages.HANDLERS})
+
+
+async def serve(settings: Settings) -> None:
+    """Works until SIGTERM or SIGINT."""
+    async with store_for(settings) as reachable:
+        pool = await connect(reachable)
+        try:
+            async with open_service(reachable, arq=pool) as service:
+                await _work(service, pool)
+        finally:
+            await pool.aclose()
+
+
+async def _work(service: Service, pool: ArqRedis) -> None:
+    models = Models(service.settings, service.catalog)
+    keeper = Keeper(service)
+    worker_id = f"{socket.gethostname()}:{os.getpid()}:{new_id('worker')[-6:]}"
+    worker = _worker(service, pool, worker_id, keeper, Loop(service, models, tools()))
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, worker.ask_to_stop)
+    beside = [asyncio.create_task(keeper.run()), asyncio.create_task(Dispatcher(service).run())]
+    log.info("worker.started", worker_id=worker_id, pool=service.settings.pool, slots=service.settings.slots)
+    try:
+        await worker.main()
+        log.info("worker.stopping", worker_id=worker_id, jobs=len(worker.tasks))
+        await worker.finish_jobs(GRACE_S)
+    finally:
+        for task in beside:
+            task.cancel()
+        for task in beside:
+            with suppress(asyncio.CancelledError):
+                await task
+        await models.aclose()
+        log.info("worker.stopped", worker_id=worker_id)
+
+
+def _worker(service: Service, pool: ArqRedis, worker_id: str, keeper: Keeper, loop: Loop) -> DoorbellWorker:
+    return DoorbellWorker(
+        [
+            func(jobs.step, name="step", keep_result=0),
+            func(jobs.send_message, name="send_message", keep_result=RESULT_S),
+        ],
+        pool,
+        service.queue,
+        worker_pool=service.settings.pool,
+        slots=service.settings.slots,
+        ctx={"service": service, "worker_id": worker_id, "keeper": keeper, "loop": loop},
+    )
+
+
+def main() -> None:
+    settings = settings_or_exit()
+    set_up_logs(settings, "worker")
+    with one_line_errors():
+        asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()
