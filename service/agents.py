@@ -26,13 +26,13 @@ from service.records.ids import new_id
 from service.records.messages import Message
 from service.records.models import ModelEntry
 from service.settings import Settings
-from service.store.agents import AgentStore, SubscriptionStore
+from service.store.agents import AgentStore
 from service.store.client import StoreClient
 from service.store.messages import body_of
 from service.tools import BUILT_IN, by_id, by_name
 
 CONFIGURE_TRIES = 20
-POOL = re.compile(r"^[a-z0-9_-]{1,40}$")
+POOL = re.compile(r"[a-z0-9_-]{1,40}")
 _COPIED = (
     "description",
     "metadata",
@@ -66,7 +66,6 @@ class Agents:
     ) -> None:
         seconds = settings.run_days * 86_400
         self._store = AgentStore(store, settings.history_count, settings.change_count, seconds)
-        self._subscriptions = SubscriptionStore(store)
         self._blocks = blocks
         self._catalog = catalog
         self._clock = clock
@@ -124,9 +123,7 @@ class Agents:
 
     async def delete(self, ws: str, agent_id: str, by: Author) -> None:
         """The agent with its messages and subscriptions. Its blocks stay, its open runs are cancelled."""
-        agent = await self.read(ws, agent_id)
-        own = [one.id for one in await self._subscriptions.all(ws) if one.agent_id == agent_id]
-        await self._store.delete(ws, agent, own, by)
+        await self._store.delete(ws, agent_id, by)
 
     async def find(self, ws: str, query: AgentQuery, page: Page) -> list[Agent]:
         """One page of the agents that a query asks for, by creation unless it says otherwise."""
@@ -178,7 +175,7 @@ class Agents:
             update["system"] = fields.system
         if fields.tags is not None:
             update["tags"] = list(dict.fromkeys(fields.tags))
-        if fields.pool is not None and not POOL.match(fields.pool):
+        if fields.pool is not None and not POOL.fullmatch(fields.pool):
             raise Invalid("pool", "must be 1 to 40 small letters, digits, - or _")
         for name in ("last_run_completion", "last_run_duration_ms", "last_stop_reason"):
             if getattr(fields, name) is not None:

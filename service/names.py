@@ -16,7 +16,7 @@ NOUNS = """
     finch fjord glade harbor hawk heron iris island juniper kestrel lantern larch lynx maple marten meadow
     otter pebble pine plover quartz raven reed river robin sparrow spruce summit thistle tulip willow wren
 """.split()
-_ALLOWED = re.compile(r"^[\w '\-]+$")
+_ALLOWED = re.compile(r"[\w '\-]+")
 
 
 def random_name() -> str:
@@ -25,7 +25,7 @@ def random_name() -> str:
 
 def checked_name(name: str) -> str:
     """The name, or Invalid: letters and digits of any script, space, `-`, `_` and `'` (V1's rule)."""
-    if not 1 <= len(name) <= NAME_MOST or not _ALLOWED.match(name):
+    if not 1 <= len(name) <= NAME_MOST or not _ALLOWED.fullmatch(name):
         raise Invalid(
             "name", f"must be 1 to {NAME_MOST} letters, digits, spaces or any of - _ ', got {name[:60]!r}"
         )

@@ -6,7 +6,8 @@ which do not ring, are found within a second.
 
 The process outlives the queue: while it does not answer, the worker asks again
 with growing pauses. A claim lasts a minute and is not renewed: a longer job is
-claimed once more, finds that its generation is taken, and ends at once.
+claimed once more; by its own worker that means nothing, at another it finds that
+its generation is taken, and ends at once.
 """
 
 import asyncio
@@ -78,19 +79,21 @@ class DoorbellWorker(Worker):
                     pause = min(2 * pause, LONGEST_PAUSE_S)
         finally:
             stopping.cancel()
-            with contextlib.suppress(StoreUnreachable, OSError):
+            with contextlib.suppress(StoreUnreachable):
                 await self._queue_store.ring(self.queue_name)
 
     async def _turn(self, stopping: "asyncio.Task[Any]") -> None:
         """Starts what is due and waits until something may have changed."""
-        self._forget_finished()
         free = self.max_jobs - self.job_counter
         if free == 0:
             await asyncio.wait({stopping, *self.tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+            self._forget_finished()
             return
         claimed = await self._queue_store.claim(self.queue_name, free)
+        self._forget_finished()
         for job_id, score in claimed.jobs:
-            await self._start(job_id, score)
+            if job_id not in self.tasks:
+                await self._start(job_id, score)
         if claimed.jobs:
             return
         due_s = FALLBACK_S if claimed.next_due_ms is None else claimed.next_due_ms / 1000

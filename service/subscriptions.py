@@ -49,7 +49,6 @@ class Subscriptions:
         """Exactly one of block and label. Raises NotFound for the agent or the block."""
         if (block_id is None) == (label is None):
             raise Invalid("block_id", "give either block_id or label, and only one of them")
-        await self._agents.read(ws, agent_id)
         if block_id is not None:
             await self._blocks.read(ws, block_id)
         subscription = Subscription(

@@ -49,11 +49,7 @@ async def _carry(ctx: Context, lease: Lease) -> None:
     try:
         await task
     except asyncio.CancelledError:
-        lost = keeper.has_lost(task)
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
-        if not lost:
+        if not keeper.has_lost(task):
             await _hand_back(ctx["service"], lease)
     except LeaseLost:
         log.warning("lease.lost", generation=lease.generation)
@@ -62,7 +58,7 @@ async def _carry(ctx: Context, lease: Lease) -> None:
     except Exception:
         log.exception("step.broken")
     finally:
-        keeper.drop(lease)
+        keeper.drop(lease, task)
 
 
 async def _hand_back(service: Service, lease: Lease) -> None:

@@ -26,12 +26,11 @@ class Keeper:
     def hold(self, lease: Lease, task: "asyncio.Task[None]") -> None:
         self._held[lease.workspace, lease.agent_id] = (lease, task)
 
-    def drop(self, lease: Lease) -> None:
+    def drop(self, lease: Lease, task: "asyncio.Task[None]") -> None:
         """No more renewal; a lease that is still ours runs out by itself."""
-        held = self._held.get((lease.workspace, lease.agent_id))
-        if held is not None and held[0] == lease:
+        self._lost.discard(task)
+        if self._held.get((lease.workspace, lease.agent_id)) == (lease, task):
             del self._held[lease.workspace, lease.agent_id]
-            self._lost.discard(held[1])
 
     def has_lost(self, task: "asyncio.Task[None] | None") -> bool:
         """Whether a task was stopped because its lease was lost, not because the worker stops."""

@@ -25,7 +25,7 @@ from service.records.runs import Lease, ModelReply, OpenRun, RunError, Step, Sto
 from service.tool_rules import continues, is_terminal, missing_before_exit, needs_approval
 from workers.models.base import ModelError
 from workers.models.registry import Models
-from workers.request import calls_in_parallel, request_of, tools_now
+from workers.request import calls_that_count, request_of, tools_now
 from workers.tools.context import ToolContext
 from workers.tools.registry import Tools
 from workers.transcript import Transcript, gather, refresh
@@ -43,6 +43,11 @@ class Loop:
         self._service = service
         self._models = models
         self._tools = tools
+        self._stopping = False
+
+    def ask_to_stop(self) -> None:
+        """Agents under way are handed back where their next step would begin."""
+        self._stopping = True
 
     async def carry(self, lease: Lease) -> None:
         """Runs an agent's inbox dry, or gives it back after its share. Raises LeaseLost, StoreUnreachable."""
@@ -52,9 +57,13 @@ class Loop:
                 return
             with structlog.contextvars.bound_contextvars(run_id=open_run.run.id):
                 await self._carry_run(lease, open_run)
+            if self._stopping:
+                log.info("agent.handed_back")
+                break
         await self._service.leases.give_back(lease)
 
     async def _carry_run(self, lease: Lease, open_run: OpenRun) -> None:
+        """A run to its end, or to its next step when this worker stops."""
         run = open_run.run
         log.info("run.started", kind=run.kind, tries=run.tries)
         if run.tries > self._service.settings.run_tries:
@@ -68,6 +77,8 @@ class Loop:
         stop: StopReason | None = None
         while stop is None:
             stop = await self._step(lease, transcript)
+            if stop is None and self._stopping:
+                return
         log.info("run.finished", stop_reason=stop, steps=transcript.run.step_count)
 
     async def _step(self, lease: Lease, transcript: Transcript) -> StopReason | None:
@@ -114,8 +125,7 @@ class Loop:
             return step, failure.as_run_error()
         except (Invalid, UnknownModel) as refusal:
             return step, RunError(type="llm_bad_request", message=str(refusal))
-        if not calls_in_parallel(transcript.agent):
-            reply = reply.model_copy(update={"tool_calls": reply.tool_calls[:1]})
+        reply = reply.model_copy(update={"tool_calls": calls_that_count(transcript, reply.tool_calls)})
         step = step.model_copy(update={"reply": reply, "model_ns": time.perf_counter_ns() - began})
         log.info(
             "step.answered",

@@ -52,11 +52,18 @@ async def _work(service: Service, pool: ArqRedis) -> None:
     models = Models(service.settings, service.catalog)
     keeper = Keeper(service)
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{new_id('worker')[-6:]}"
-    worker = _worker(service, pool, worker_id, keeper, Loop(service, models, tools()))
-    loop = asyncio.get_running_loop()
+    loop = Loop(service, models, tools())
+    worker = _worker(service, pool, worker_id, keeper, loop)
+
+    def stop(*_: object) -> None:
+        worker.ask_to_stop()
+        loop.ask_to_stop()
+
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, worker.ask_to_stop)
+        asyncio.get_running_loop().add_signal_handler(name, stop)
     beside = [asyncio.create_task(keeper.run()), asyncio.create_task(Dispatcher(service).run())]
+    for task in beside:  # they never end by themselves; without them the process had better start anew
+        task.add_done_callback(stop)
     log.info("worker.started", worker_id=worker_id, pool=service.settings.pool, slots=service.settings.slots)
     try:
         await worker.main()

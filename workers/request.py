@@ -1,16 +1,17 @@
-"""Request: a transcript as one model call, in no provider's words. Pure.
+"""Request: a transcript as one model call, in no provider's words, and the answer's calls as they count. Pure.
 
 Elsewhere: providers' words (workers/models).
 """
 
+import json
 from typing import Any
 
 from service.agent_types import type_of
 from service.prompts import packed_result
 from service.records.agents import Agent
-from service.records.messages import Message, ToolReturn
+from service.records.messages import Message, ToolCall, ToolReturn
 from service.records.models import ModelEntry
-from service.tool_rules import allowed_tools, forces_call
+from service.tool_rules import allowed_tools, forces_call, is_terminal, prefilled
 from service.tools import BUILT_IN, with_heartbeat
 from workers.models.base import ModelRequest, ToolSpec
 from workers.transcript import Transcript
@@ -39,8 +40,12 @@ def request_of(transcript: Transcript, entry: ModelEntry) -> ModelRequest:
     agent = transcript.agent
     row = type_of(agent.agent_type)
     config = agent.llm_config
-    specs = [_spec(name, heartbeats=row.heartbeats) for name in tools_now(transcript)]
-    forced = row.heartbeats or forces_call(agent.tool_rules or [], transcript.called)
+    rules = agent.tool_rules or []
+    specs = [
+        _spec(name, heartbeat=row.heartbeats and not is_terminal(rules, name))
+        for name in tools_now(transcript)
+    ]
+    forced = row.heartbeats or forces_call(rules, transcript.called)
     thinking = config.get("max_reasoning_tokens") if entry.reasons and config.get("enable_reasoner") else None
     window = int(config.get("context_window") or entry.window)
     most = max(LEAST_RESULT_CHARS, int(SHARE_OF_WINDOW * window * CHARS_PER_TOKEN))
@@ -57,9 +62,26 @@ def request_of(transcript: Transcript, entry: ModelEntry) -> ModelRequest:
     )
 
 
-def _spec(name: str, *, heartbeats: bool) -> ToolSpec:
+def calls_that_count(transcript: Transcript, calls: list[ToolCall]) -> list[ToolCall]:
+    """Of the calls of one answer those that are carried out, with the arguments that a rule fixes put in."""
+    counting = calls if calls_in_parallel(transcript.agent) else calls[:1]
+    return [_filled_in(transcript, call) for call in counting]
+
+
+def _filled_in(transcript: Transcript, call: ToolCall) -> ToolCall:
+    fixed = prefilled(transcript.agent.tool_rules or [], call.name, transcript.called)
+    try:
+        given = json.loads(call.arguments or "{}") if fixed else None
+    except ValueError:
+        return call
+    if not isinstance(given, dict):
+        return call
+    return call.model_copy(update={"arguments": json.dumps(given | fixed, ensure_ascii=False)})
+
+
+def _spec(name: str, *, heartbeat: bool) -> ToolSpec:
     schema: dict[str, Any] = BUILT_IN[name].tool.json_schema or {}
-    if heartbeats and name != "send_message":
+    if heartbeat:
         schema = with_heartbeat(schema)
     return ToolSpec(
         name=name, description=str(schema.get("description", "")), parameters=schema.get("parameters", {})

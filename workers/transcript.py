@@ -12,6 +12,8 @@ from service.agent_types import type_of
 from service.bootstrap import Service
 from service.prompts import note_of_changes
 from service.records.agents import Agent
+from service.records.base import Page
+from service.records.blocks import Block
 from service.records.ids import derived_id
 from service.records.messages import Message
 from service.records.runs import Lease, OpenRun, Run, Usage
@@ -32,6 +34,8 @@ class Transcript:
     usage: Usage
     done: dict[str, str] = field(default_factory=dict)
     """effect id -> block id of what another worker did before this one took over."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """block id -> the label under which the transcript tells of it."""
     called: list[str] = field(default_factory=list)
     """Names of the tools called in this run, in order."""
 
@@ -63,8 +67,11 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     context = await service.messages.context(ws, agent.id)
     prompt, seen = open_run.prompt, dict(open_run.seen)
     if prompt is None:
-        run, prompt, seen = await _open(service, lease, agent, open_run, context)
-    messages = [message for message in context if message.role != "system" or message.run_id is not None]
+        run, prompt, blocks = await _open(service, lease, agent, open_run, context)
+        seen = {block.id: block.version for block in blocks}
+    else:
+        blocks = await service.blocks.existing(ws, list(seen))
+    messages = context[1:] if _opens_with_prompt(context) else context
     if agent.message_buffer_autoclear or type_of(agent.agent_type).autoclear:
         messages = [message for message in messages if message.run_id == run.id]
     transcript = Transcript(
@@ -75,6 +82,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
         seen=seen,
         pending_step=open_run.step_id,
         usage=run.usage,
+        labels={block.id: block.label for block in blocks},
         called=[call.name for message in messages if message.run_id == run.id for call in message.tool_calls],
     )
     if open_run.step_id is not None:
@@ -88,7 +96,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
 
 async def _open(
     service: Service, lease: Lease, agent: Agent, open_run: OpenRun, context: list[Message]
-) -> tuple[Run, str, dict[str, int]]:
+) -> tuple[Run, str, list[Block]]:
     """Compiles the prompt from the blocks as they are now and stores it with the run."""
     blocks = await service.blocks.of_agent(lease.workspace, agent.id)
     prompt = service.agents.compile(agent, blocks)
@@ -96,11 +104,21 @@ async def _open(
     run = open_run.run
     if open_run.causes:
         depth = max(change.author.depth for change in open_run.causes) + 1
-        text = await wake_message(service, lease.workspace, open_run.causes, set(seen))
+        shown = set(seen) if type_of(agent.agent_type).memory_in_prompt else set()
+        text = await wake_message(service, lease.workspace, open_run.causes, shown)
         run = run.model_copy(update={"messages": [text], "depth": depth})
-    message_0 = context[0].model_copy(update={"content": prompt})
+    if _opens_with_prompt(context):
+        message_0 = context[0]
+    else:
+        message_0 = (await service.messages.find(lease.workspace, agent.id, Page(limit=1)))[0]
+    message_0 = message_0.model_copy(update={"content": prompt})
     await service.leases.open_run(lease, run, prompt, seen, message_0)
-    return run, prompt, seen
+    return run, prompt, blocks
+
+
+def _opens_with_prompt(context: list[Message]) -> bool:
+    """Whether message 0 is in context; whoever sets the messages in context may leave it out."""
+    return bool(context) and context[0].role == "system" and context[0].run_id is None
 
 
 async def refresh(service: Service, lease: Lease, transcript: Transcript) -> None:
@@ -117,7 +135,7 @@ async def refresh(service: Service, lease: Lease, transcript: Transcript) -> Non
         id=derived_id("message", transcript.run.id, "note", transcript.run.step_count),
         agent_id=transcript.agent.id,
         role="system",
-        content=note_of_changes(changed, detached=gone),
+        content=note_of_changes(changed, detached=[transcript.labels.get(id, id) for id in gone]),
         created_at=0,
         run_id=transcript.run.id,
         step_id=after,
@@ -126,6 +144,7 @@ async def refresh(service: Service, lease: Lease, transcript: Transcript) -> Non
     seen |= {block.id: block.version for block, _ in changed}
     await service.leases.add_note(lease, transcript.run.id, note, seen)
     transcript.seen = seen
+    transcript.labels |= {block.id: block.label for block, _ in changed}
     transcript.messages.append(note)
 
 

@@ -11,6 +11,7 @@ too long.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -31,6 +32,8 @@ READ_MOST = 500
 PAUSE_S = 1.0
 TELLING = ("created", "edited", "configured", "deleted")
 PRESENT_CHARS = 4000
+TOLD_CHARS = 20_000
+"""A wake-up's changes in full, at most about so much text; whatever came before is counted."""
 
 
 class Dispatcher:
@@ -136,12 +139,27 @@ async def wake_message(
 ) -> NewMessage:
     """What a woken agent is told: each change with who and what, and the text of blocks it does not have."""
     lines = ["Blocks that you watch have changed:", ""]
-    for change in causes:
-        lines += _told(change)
+    lines += _told_all(causes)
     others = sorted({change.block_id for change in causes} - in_prompt)
     for block in await service.blocks.existing(ws, others):
         lines += _present(block)
     return NewMessage(role="user", content="\n".join(lines).rstrip())
+
+
+def _told_all(causes: Sequence[Change]) -> list[str]:
+    """The newest changes in full, as many as fit; of earlier ones who changed what, and how often."""
+    told: list[list[str]] = []
+    room = TOLD_CHARS
+    for change in reversed(causes):
+        lines = _told(change)
+        room -= sum(len(line) + 1 for line in lines)
+        if room < 0 and told:
+            break
+        told.append(lines)
+    earlier = causes[: len(causes) - len(told)]
+    counts = Counter((change.label, change.author.name) for change in earlier)
+    lines = [f"- `{label}`: {count} earlier change(s) by {who}" for (label, who), count in counts.items()]
+    return lines + [line for lines in reversed(told) for line in lines]
 
 
 def _told(change: Change) -> list[str]:

@@ -9,6 +9,7 @@ from service.bootstrap import Service, open_service
 from service.http import (
     agents,
     blocks,
+    changes,
     core_memory,
     health,
     messages,
@@ -27,6 +28,7 @@ ROUTES: list[Route] = [
     *blocks.ROUTES,
     *agents.ROUTES,
     *core_memory.ROUTES,
+    *changes.ROUTES,
     *subscriptions.ROUTES,
     *tools.ROUTES,
     *messages.ROUTES,

@@ -29,7 +29,7 @@ from service.http.schemas.blocks import (
     fields_of,
     update_of,
 )
-from service.records.blocks import Block, BlockFields, Edit, EditOutcome
+from service.records.blocks import Block, Edit, EditOutcome
 
 EDIT_EXAMPLE = {"operation": "append", "text": "\n- the tests pass", "edit_id": "report-17"}
 _NEW_BLOCK = {"label": "organization", "description": "What we all know", "value": "Nothing decided yet."}
@@ -102,7 +102,7 @@ async def update_block(call: Call[Nothing, BlockUpdate], block_id: str) -> Respo
     """Applies a PATCH; one that names nothing at all only reads."""
     expected = expected_version(call.headers, call.body.expected_version)
     asked = update_of(call.body, expected)
-    if expected is None and asked.fields == BlockFields():
+    if expected is None and asked.fields is not None and not asked.fields.model_fields_set:
         return block_answer(await call.service.blocks.read(call.ws, block_id))
     outcome = await _edit(call, block_id, asked)
     return block_answer(outcome.block)

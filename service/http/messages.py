@@ -105,7 +105,7 @@ async def view_of(call: Call[Any, Any], run: Run) -> View:
         agent_type = (await call.service.agents.read(call.ws, run.agent_id)).agent_type
     except NotFound:
         agent_type = ""
-    return View(inner_monologue=has_inner_monologue(agent_type), **dict(run.options))
+    return View(inner_monologue=has_inner_monologue(agent_type), **vars(run.options))
 
 
 async def _produced(call: Call[Nothing, SendRequest], run: Run) -> list[ApiMessage]:

@@ -105,9 +105,7 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
     if route.query is not None:
         operation["parameters"] += _query_parameters(route.query)
     if route.body is not None:
-        content: dict[str, Any] = {"schema": schemas[repr(route.body), "validation"]}
-        if route.example is not None:
-            content["example"] = dict(route.example)
+        content = {"schema": schemas[repr(route.body), "validation"], "example": route.example}
         operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     return operation
 

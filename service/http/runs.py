@@ -8,8 +8,17 @@ from service.http.calls import Call, Nothing
 from service.http.messages import view_of
 from service.http.paging import part_of
 from service.http.routing import Route
-from service.http.schemas.runs import RunMessagesQuery, RunResponse, run_response
+from service.http.schemas.runs import RunListQuery, RunMessagesQuery, RunResponse, run_response
 from service.http.schemas.transcript import ApiMessage, api_messages
+
+
+async def find(call: Call[RunListQuery, Nothing]) -> Response:
+    """List runs
+
+    Newest first unless asked otherwise.
+    """
+    found = await call.service.runs.find(call.ws, call.query.agent_id, call.query.page())
+    return json_answer([run_response(run) for run in found])
 
 
 async def retrieve(call: Call[Nothing, Nothing]) -> Response:
@@ -37,6 +46,7 @@ async def messages(call: Call[RunMessagesQuery, Nothing]) -> Response:
 
 
 ROUTES = [
+    Route("GET", "/v1/runs/", find, "Runs", list[RunResponse]),
     Route("GET", "/v1/runs/{run_id}", retrieve, "Runs", RunResponse),
     Route("GET", "/v1/runs/{run_id}/messages", messages, "Runs", list[ApiMessage]),
 ]

@@ -134,20 +134,17 @@ class AgentStore:
                 raise LabelTaken(label, holder)
         return bool(reply[0] == "ok")
 
-    async def delete(self, ws: str, agent: Agent, subscription_ids: Sequence[str], by: Author) -> None:
+    async def delete(self, ws: str, agent_id: str, by: Author) -> None:
         reply = await self._store.run(
             "agent_delete",
             ws,
-            agent.id,
-            agent.name,
-            _json(agent.tags),
-            _json(list(subscription_ids)),
+            agent_id,
             by.model_dump_json(exclude_none=True, exclude_defaults=True),
             self._change_count,
             self._run_seconds,
         )
         if reply[0] != "ok":
-            raise NotFound("agent", agent.id)
+            raise NotFound("agent", agent_id)
 
     async def page(
         self, ws: str, page: Page, keep: Callable[[Agent], bool], *, name: str | None, tag: str | None
@@ -173,7 +170,11 @@ class SubscriptionStore:
         self._store = store
 
     async def put(self, ws: str, subscription: Subscription) -> None:
-        await self._store.put_field(key(ws, "subscriptions"), subscription.id, subscription.model_dump_json())
+        """Raises NotFound for its agent."""
+        text = subscription.model_dump_json()
+        reply = await self._store.run("subscription_put", ws, subscription.agent_id, subscription.id, text)
+        if reply[0] != "ok":
+            raise NotFound("agent", subscription.agent_id)
 
     async def drop(self, ws: str, subscription_id: str) -> bool:
         return await self._store.drop_field(key(ws, "subscriptions"), subscription_id)

@@ -100,7 +100,7 @@ class BlockStore:
             self._history_count,
         )
         if reply[0] != "ok":
-            raise _refusal(reply, ws, block_id, edit, lease)
+            raise _refusal(reply, block_id, edit, lease)
         return EditOutcome(
             block=to_block(flat(reply[4])), version=reply[1], changed=bool(reply[2]), repeated=bool(reply[3])
         )
@@ -128,7 +128,7 @@ class BlockStore:
             self._history_count,
         )
         if reply[0] != "ok":
-            raise _refusal_of_attachment(reply, agent_id or "", block_id)
+            raise _refusal_of_attachment(reply, agent_id or "", block_id, lease)
         return to_block(flat(reply[1]))
 
     async def attach(
@@ -156,7 +156,7 @@ class BlockStore:
             by.run_id or "",
         )
         if reply[0] != "ok":
-            raise _refusal_of_attachment(reply, agent_id, block_id)
+            raise _refusal_of_attachment(reply, agent_id, block_id, lease)
 
     async def delete(self, ws: str, block_id: str, by: Author) -> None:
         reply = await self._store.run("block_delete", ws, block_id, _author(by), self._change_count)
@@ -232,7 +232,7 @@ def change_of(text: str) -> Change:
     return Change.model_validate_json(text)
 
 
-def _refusal(reply: Reply, ws: str, block_id: str, edit: Edit, lease: Lease | None) -> BlockwireError:
+def _refusal(reply: Reply, block_id: str, edit: Edit, lease: Lease | None) -> BlockwireError:
     agent_id = lease.agent_id if lease else ""
     match reply:
         case ["missing"]:
@@ -251,13 +251,15 @@ def _refusal(reply: Reply, ws: str, block_id: str, edit: Edit, lease: Lease | No
             return LineOutOfRange(lines)
         case ["reused"]:
             return IdReused("edit_id", edit.edit_id or "")
-    return _refusal_of_attachment(reply, agent_id, block_id)
+    return _refusal_of_attachment(reply, agent_id, block_id, lease)
 
 
-def _refusal_of_attachment(reply: Reply, agent_id: str, block_id: str) -> BlockwireError:
+def _refusal_of_attachment(
+    reply: Reply, agent_id: str, block_id: str, lease: Lease | None
+) -> BlockwireError:
     match reply:
         case ["fence"]:
-            return LeaseLost(agent_id)
+            return LeaseLost(lease.agent_id if lease else agent_id)
         case ["label", label, holder]:
             return LabelTaken(label, holder)
         case ["noagent"]:

@@ -17,6 +17,7 @@ from redis.exceptions import (
     ConnectionError,
     MasterDownError,
     NoScriptError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
@@ -29,6 +30,9 @@ from service.store.scripts import Script, load
 
 Reply = list[Any]
 _AWAY = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, MasterDownError, AuthenticationError)
+
+_REFUSING = ("MISCONF", "NOREPLICAS", "BUSY")
+"""Errors that redis-py has no name for: the disk is full, replicas are gone, a script runs too long."""
 
 
 class StoreClient:
@@ -85,8 +89,10 @@ class StoreClient:
             return await command()
         except _AWAY as failure:
             raise StoreUnreachable(f"the store does not answer: {type(failure).__name__}") from failure
+        except OutOfMemoryError as failure:
+            raise StoreUnreachable("the store refuses writes: its memory is full") from failure
         except ResponseError as failure:
-            if str(failure).startswith(("OOM", "LOADING", "READONLY", "MISCONF", "MASTERDOWN")):
+            if str(failure).startswith(_REFUSING):
                 raise StoreUnreachable(f"the store refuses writes: {str(failure).split()[0]}") from failure
             raise
 

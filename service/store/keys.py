@@ -60,7 +60,7 @@ KEYS: dict[str, Key] = {
     "agents_tagged": Key("agents:tag:", "zset: agent by seq", "agents", "with the last such agent"),
     "agent": Key("agent:", "hash: record (JSON), rev, seq, times", "agents", "when deleted"),
     "agent_state": Key(
-        "agent:", "hash: status, generation, run, worker, tries", "runs", WITH_AGENT, ":state"
+        "agent:", "hash: status, generation, pool, worker, run_id, wake_run", "runs", WITH_AGENT, ":state"
     ),
     "agent_blocks": Key("agent:", "hash: label -> block", "blocks", WITH_AGENT, ":blocks"),
     "agent_inbox": Key("agent:", "list: runs not begun", "messages", WITH_AGENT, ":inbox"),

@@ -2,7 +2,7 @@
 
 A page costs the same wherever it lies: the cursor's own score is looked up and
 the range starts there. Rows that a filter leaves out are made up for from the
-rows behind, chunk by chunk, each chunk from the score where the last one ended,
+rows behind, in chunks that grow, each chunk from the score where the last one ended,
 so that rows added or removed meanwhile are neither shown twice nor skipped.
 
 An unknown cursor starts the list over, as V1 does on every list but messages.
@@ -75,10 +75,11 @@ async def rows_of(
     """One page of the rows that `read` makes of ids; it leaves out what a filter does not want."""
     walk = await Walk.from_page(store, index, page)
     rows: list[Row] = []
+    size = CHUNK if page.limit is None else min(CHUNK, max(page.limit, 1))
     while True:
-        size = CHUNK if page.limit is None else min(CHUNK, max(page.limit, 1))
         ids = await walk.next(size)
         rows += await read(ids)
         if len(ids) < size or (page.limit is not None and len(rows) >= page.limit):
             rows = rows[: page.limit]
             return rows[::-1] if walk.backward else rows
+        size = min(CHUNK, 2 * size)

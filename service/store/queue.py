@@ -5,7 +5,8 @@ sleeps in a blocking pop. Stock arq producers, which do not ring, are found by
 the pop's time-out. Elsewhere: what jobs there are (service/queue.py).
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from service.errors import StoreUnreachable
-from service.store.scripts import load
+from service.store.scripts import Script, load
 
 CLAIM_MS = 60_000
 """How long a claim keeps others away. A longer job is claimed again, and finds its generation taken."""
@@ -48,24 +49,29 @@ class QueueStore:
 
     async def wait(self, queue: str, seconds: float) -> None:
         """Until the bell rings, or the time is over."""
-        try:
+        with _answering():
             await cast(Awaitable[Any], self._redis.blpop([bell_of(queue)], timeout=cast(int, seconds)))
-        except (RedisError, OSError) as failure:
-            raise StoreUnreachable(f"the queue does not answer: {type(failure).__name__}") from failure
 
     async def ring(self, queue: str) -> None:
         """For a worker that stops: its cancelled wait may have swallowed a ring."""
-        await cast(Awaitable[Any], self._redis.rpush(bell_of(queue), b"1"))
-        await cast(Awaitable[Any], self._redis.ltrim(bell_of(queue), 0, 0))
+        with _answering():
+            await cast(Awaitable[Any], self._redis.rpush(bell_of(queue), b"1"))
+            await cast(Awaitable[Any], self._redis.ltrim(bell_of(queue), 0, 0))
 
-    async def _run(self, script: Any, keys: list[str], args: list[Any]) -> Any:
-        try:
+    async def _run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+        with _answering():
             try:
                 return await cast(Awaitable[Any], self._redis.evalsha(script.sha, len(keys), *keys, *args))
             except NoScriptError:
                 return await cast(Awaitable[Any], self._redis.eval(script.source, len(keys), *keys, *args))
-        except (RedisError, OSError) as failure:
-            raise StoreUnreachable(f"the queue does not answer: {type(failure).__name__}") from failure
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as failure:
+        raise StoreUnreachable(f"the queue does not answer: {type(failure).__name__}") from failure
 
 
 def bell_of(queue: str) -> str:

@@ -165,7 +165,7 @@ def _unpacked(text: str) -> str:
     """The words of a message or a result that may be packed in JSON; of an event, which has none, nothing."""
     try:
         packed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     if not isinstance(packed, dict) or not {"message", "type"} & packed.keys():
         return text
@@ -213,11 +213,13 @@ def _keep(turn: _Turn, target: str, source: str) -> _Next:
     if source not in turn.blocks:
         return _Next(f"I have no block `{source}` to read from.")
     picks = weightiest(sentences(turn.blocks[source].value), _PICKS)
+    if not picks:
+        return _Next(f"The block `{source}` holds nothing yet.")
     done = turn.written(target)
     now = done[-1] if done else turn.blocks[target].value
     summary = "\n".join(f"- {pick}" for pick in picks)
     sentence = f"I rewrote the block `{target}` from the block `{source}`." if done else ""
-    if picks and _plain(summary) != _plain(now):
+    if _plain(summary) != _plain(now):
         return _rewriting(turn, target, now, summary, sentence)
     return _Next(sentence or f"The block `{target}` already says what the block `{source}` holds.")
 

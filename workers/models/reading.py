@@ -2,10 +2,10 @@
 
 Sentences come out of prose and Markdown alike: fences, tables and headings are
 passed over, marks of lists and emphasis taken off. A sentence weighs what its
-words weigh, and a word weighs more the oftener it occurs in the whole and the
-fewer sentences share it; opening sentences and those with figures count a little
-more. What says the same as a heavier one is left out. No chance, no clock: the
-same text always yields the same sentences.
+words weigh, and a word weighs more the oftener the whole text uses it, small words
+aside; the opening sentence and those with figures count a little more. What says
+the same as a heavier one is left out. No chance, no clock: the same text always
+yields the same sentences.
 
 Elsewhere: how a prompt is made (workers/prompt.py).
 """
@@ -23,7 +23,7 @@ _TAG = re.compile(
 )
 _IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\([^)\n]{0,2000}\)")
 _LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\([^)\n]{0,2000}\)")
-_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|_{1,3})(?=[^\s*_])(.{1,300}?)(?<=[^\s*_])\1(?![\w*])")
+_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|_)(?=[^\s*_])(.{1,300}?)(?<=[^\s*_])\1(?![\w*])")
 _PASSED_OVER = re.compile(r"^\s*(?:#{1,6}\s|\||(?:[-*_=]\s*){3,}$)")
 _ITEM = re.compile(r"^\s*(?:>\s*)*(?:[-*+\u2022]|\d{1,3}[.)])\s+(?:\[[ xX]\]\s+)?")
 _QUOTE = re.compile(r"^\s*(?:>\s*)+")
@@ -66,7 +66,7 @@ class PromptBlock(NamedTuple):
 _BLOCK = re.compile(
     r"<(?P<label>[^<>\n]+)>\n(?:<description>\n(?P<description>.*?)\n</description>\n)?"
     r"<metadata>\n(?P<metadata>(?:- [^\n]*\n)*)</metadata>\n"
-    r"(?P<numbered><warning>[^\n]*\n(?:[^\n]*</warning>\n)?)?<value>\n(?P<value>.*?)\n?</value>\n</(?P=label)>",
+    r"(?P<numbered><warning>.{0,1000}?</warning>\n)?<value>\n(?P<value>.*?)\n?</value>\n</(?P=label)>",
     re.DOTALL,
 )
 _MEMORY = re.compile(r"<(memory_blocks|memory_metadata|tool_usage_rules|directories)>.*</\1>", re.DOTALL)
@@ -138,7 +138,7 @@ def _paragraphs(text: str) -> list[str]:
         if _ITEM.match(line):
             paragraphs.append("")
         bare = _ITEM.sub("", line) if _ITEM.match(line) else _QUOTE.sub("", line)
-        paragraphs[-1] = f"{paragraphs[-1]} {bare.strip()}".strip()
+        paragraphs[-1] = " ".join([paragraphs[-1], *bare.split()]).strip()
     return [paragraph for paragraph in paragraphs if paragraph]
 
 
@@ -158,8 +158,7 @@ def _fits(sentence: str) -> bool:
 
 def _weights(terms: list[list[str]]) -> dict[str, float]:
     often = Counter(term for one in terms for term in one)
-    shared = Counter(term for one in terms for term in set(one))
-    return {term: (1 + math.log(often[term])) * math.log(1 + len(terms) / shared[term]) for term in often}
+    return {term: math.log(1 + count) for term, count in often.items()}
 
 
 def _score(at: int, sentence: str, terms: list[str], weights: dict[str, float]) -> float:

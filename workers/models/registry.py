@@ -47,10 +47,8 @@ class Models:
             return entry, self._offline[entry.name]
         self._require_key(entry.provider)
         async with self._opening:
-            if entry.provider not in self._adapters:
-                make = await asyncio.to_thread(_adapter_class, entry.provider)
-                self._adapters[entry.provider] = self._open(entry.provider, make)
-        return entry, self._adapters[entry.provider]
+            adapter = self._adapters.get(entry.provider) or await self._open(entry.provider)
+        return entry, adapter
 
     async def aclose(self) -> None:
         """Close what was opened."""
@@ -65,16 +63,18 @@ class Models:
         if provider == "openai" and not (settings.openai_api_key or settings.openai_base_url):
             raise _no_key("OPENAI_API_KEY", ", set OPENAI_BASE_URL if your own endpoint needs no key")
 
-    def _open(self, provider: str, make: Callable[..., _Adapter]) -> _Adapter:
+    async def _open(self, provider: str) -> _Adapter:
         settings = self._settings
         keys = {"anthropic": settings.anthropic_api_key, "openai": settings.openai_api_key}
         base_urls = {"anthropic": settings.anthropic_base_url, "openai": settings.openai_base_url}
-        return make(
+        make = await asyncio.to_thread(_adapter_class, provider)
+        self._adapters[provider] = make(
             api_key=keys[provider],
             base_url=base_urls[provider],
             timeout_s=settings.model_timeout_s,
             retries=settings.model_retries,
         )
+        return self._adapters[provider]
 
 
 def _adapter_class(provider: str) -> Callable[..., _Adapter]:

@@ -100,7 +100,7 @@ def _script_in(text: str) -> list[Any] | None:
     for brace in re.finditer(r"\{", text):
         try:
             found, _ = decoder.raw_decode(text, brace.start())
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found.get("script"), list):
             return list(found["script"])

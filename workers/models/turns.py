@@ -48,7 +48,7 @@ def arguments_of(call: ToolCall) -> dict[str, Any]:
     """The call's arguments as an object; what a model garbled goes back to it under `invalid_arguments`."""
     try:
         arguments = json.loads(call.arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = None
     return arguments if isinstance(arguments, dict) else {"invalid_arguments": call.arguments}
 

@@ -26,35 +26,36 @@ from workers.tools.context import Handler, ToolContext, ToolFailed
 
 PATCH_TRIES = 10
 _NUMBERED = re.compile(r"^\s*\d+→", re.MULTILINE)
+_NUMBERED_IN_PATCH = re.compile(r"^[-+ ]?\s*\d+→", re.MULTILINE)
 
 
 async def core_memory_append(context: ToolContext, given: AppendArguments) -> str:
-    block = await context.labelled(given.label)
+    block = await context.editable(given.label)
     outcome = await context.edit(block, Edit(operation="append", text=f"\n{given.content}"))
     return outcome.block.value
 
 
 async def core_memory_replace(context: ToolContext, given: CoreReplaceArguments) -> str:
-    block = await context.labelled(given.label)
+    block = await context.editable(given.label)
     return await _replace(context, block, given.old_content, given.new_content, all=True)
 
 
 async def memory_insert(context: ToolContext, given: InsertArguments) -> str:
-    block = await context.labelled(given.label)
+    block = await context.editable(given.label)
     text = _clean("new_string", given.new_string).expandtabs()
     edit = Edit(operation="insert", text=text, line=given.insert_line)
     return (await context.edit(block, edit)).block.value
 
 
 async def memory_replace(context: ToolContext, given: ReplaceArguments) -> str:
-    block = await context.labelled(given.label)
+    block = await context.editable(given.label)
     _clean("old_string", given.old_string)
     new = _clean("new_string", given.new_string).expandtabs()
     return await _replace(context, block, given.old_string, new, all=False)
 
 
 async def memory_rethink(context: ToolContext, given: RethinkArguments) -> str:
-    block = await context.labelled(given.label)
+    block = await context.editable(given.label)
     text = _clean("new_memory", given.new_memory).expandtabs()
     return (await context.edit(block, Edit(operation="set", text=text))).block.value
 
@@ -64,12 +65,13 @@ async def memory_finish_edits(context: ToolContext, given: FinishArguments) -> s
 
 
 async def memory_apply_patch(context: ToolContext, given: PatchArguments) -> str:
-    _clean("patch", given.patch)
     if not is_multi(given.patch):
-        block = await context.labelled(given.label, missing="ValueError")
-        return (await _patch(context, block, given.patch)).value
-    done = [await _operate(context, operation) for operation in parse_operations(given.patch)]
-    return f"Patch applied: {'; '.join(done)}."
+        block = await context.editable(given.label, missing="ValueError")
+        patch = _clean("patch", given.patch, _NUMBERED_IN_PATCH)
+        return (await _patch(context, block, patch, shown=True)).value
+    for operation in parse_operations(_clean("patch", given.patch, _NUMBERED_IN_PATCH)):
+        context.parts.append(await _operate(context, operation))
+    return f"Patch applied: {'; '.join(context.parts)}."
 
 
 async def memory(context: ToolContext, given: MemoryArguments) -> str:
@@ -88,19 +90,20 @@ async def _operate(context: ToolContext, operation: PatchOperation) -> str:
                 f"a block labelled {operation.label!r} exists already; update it instead"
             ) from None
         return f"added {operation.label}"
-    block = await context.labelled(operation.label, missing="ValueError")
     if operation.kind == "delete":
-        await context.detach(block)
+        await context.detach(await context.labelled(operation.label, missing="ValueError"))
         return f"deleted {operation.label}"
+    block = await context.editable(operation.label, missing="ValueError")
     if operation.text:
-        block = await _patch(context, block, operation.text)
+        block = await _patch(context, block, operation.text, shown=False)
     if operation.new_label is None:
         return f"updated {operation.label}"
-    await context.edit(block, Edit(operation="configure", fields=BlockFields(label=operation.new_label)))
+    fields = BlockFields(label=operation.new_label)
+    await context.edit(block, Edit(operation="configure", fields=fields), shown=False)
     return f"moved {operation.label} to {operation.new_label}"
 
 
-async def _patch(context: ToolContext, block: Block, patch: str) -> Block:
+async def _patch(context: ToolContext, block: Block, patch: str, *, shown: bool) -> Block:
     """Read, compute, set with the version read; a block that has moved is read and patched anew."""
     if context.was_done():
         return block
@@ -109,7 +112,7 @@ async def _patch(context: ToolContext, block: Block, patch: str) -> Block:
         value = await asyncio.to_thread(apply_patch, block.value, patch)
         edit = Edit(operation="set", text=value, expected_version=block.version)
         try:
-            return (await context.edit(block, edit, effect_id)).block
+            return (await context.edit(block, edit, effect_id, shown=shown)).block
         except EditConflict as conflict:
             block = block.model_copy(update={"value": conflict.value, "version": conflict.version})
     raise PatchFailed(
@@ -135,9 +138,9 @@ async def _replace(context: ToolContext, block: Block, old: str, new: str, *, al
     return outcome.block.value
 
 
-def _clean(argument: str, text: str) -> str:
+def _clean(argument: str, text: str, numbered: re.Pattern[str] = _NUMBERED) -> str:
     """Refuses what belongs to the display of a block and not to its text."""
-    if _NUMBERED.search(text):
+    if numbered.search(text):
         raise ToolFailed(
             "ValueError", f"{argument} contains line numbers; they are for display only, leave them out"
         )
@@ -159,20 +162,21 @@ def _flat_label(path: str) -> str:
 
 async def _create(context: ToolContext, given: MemoryArguments) -> str:
     label = _label(given.path or "")
-    fields = BlockFields(label=label, value=given.file_text or "", description=given.description)
+    text = _clean("file_text", given.file_text or "").expandtabs()
+    fields = BlockFields(label=label, value=text, description=given.description)
     await context.create(fields)
     return f"Created the memory block {label}."
 
 
 async def _str_replace(context: ToolContext, given: MemoryArguments) -> str:
-    block = await context.labelled(_label(given.path or ""))
+    block = await context.editable(_label(given.path or ""))
     _clean("old_string", given.old_string or "")
     new = _clean("new_string", given.new_string or "").expandtabs()
     return await _replace(context, block, given.old_string or "", new, all=False)
 
 
 async def _insert(context: ToolContext, given: MemoryArguments) -> str:
-    block = await context.labelled(_flat_label(given.path or ""))
+    block = await context.editable(_flat_label(given.path or ""))
     text = _clean("insert_text", given.insert_text or "").expandtabs()
     edit = Edit(operation="insert", text=text, line=given.insert_line)
     return (await context.edit(block, edit)).block.value
@@ -188,11 +192,11 @@ async def _rename(context: ToolContext, given: MemoryArguments) -> str:
     if given.old_path and given.new_path:
         block = await context.labelled(_flat_label(given.old_path))
         fields = BlockFields(label=_flat_label(given.new_path))
-        await context.edit(block, Edit(operation="configure", fields=fields))
+        await context.edit(block, Edit(operation="configure", fields=fields), shown=False)
         return f"Renamed the memory block {block.label} to {fields.label}."
     block = await context.labelled(_flat_label(given.path or ""))
     fields = BlockFields(description=given.description)
-    await context.edit(block, Edit(operation="configure", fields=fields))
+    await context.edit(block, Edit(operation="configure", fields=fields), shown=False)
     return f"Changed the description of the memory block {block.label}."
 
 

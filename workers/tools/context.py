@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.bootstrap import Service
-from service.errors import BlockwireError
+from service.errors import BlockReadOnly, BlockwireError
 from service.records.blocks import Author, Block, BlockFields, Edit, EditOutcome
 from service.records.ids import derived_id
 from service.records.runs import Lease
@@ -36,6 +36,8 @@ class ToolContext:
     tool: str
     call: int
     effects: int = field(default=0)
+    parts: list[str] = field(default_factory=list)
+    """Of a call that does several things: what is done, in words, should a later part fail."""
 
     async def labelled(self, label: str, *, missing: str = "KeyError") -> Block:
         """The attached block of a label. Its absence is a KeyError that names what there is.
@@ -54,6 +56,13 @@ class ToolContext:
                 raise ToolFailed(missing, f"'{text}'" if missing == "KeyError" else text)
         return await self.service.blocks.read(ws, block_id)
 
+    async def editable(self, label: str, *, missing: str = "KeyError") -> Block:
+        """The attached block of a label, for a change of its text; that it is read-only is said first."""
+        block = await self.labelled(label, missing=missing)
+        if block.read_only and self._coming() not in self.transcript.done:
+            raise BlockReadOnly(block.label)
+        return block
+
     def was_done(self) -> bool:
         """Whether the coming effect was had before a takeover; it then counts as had."""
         if self._coming() not in self.transcript.done:
@@ -61,13 +70,20 @@ class ToolContext:
         self.effects += 1
         return True
 
-    async def edit(self, block: Block, edit: Edit, effect_id: str | None = None) -> EditOutcome:
-        """Applies an edit once, in this agent's name. An edit tried again keeps its effect id."""
+    async def edit(
+        self, block: Block, edit: Edit, effect_id: str | None = None, *, shown: bool = True
+    ) -> EditOutcome:
+        """Applies an edit once, in this agent's name. An edit tried again keeps its effect id.
+
+        `shown`: the tool's result shows the whole block, with what others wrote in it meanwhile.
+        """
         numbered = edit.model_copy(update={"edit_id": effect_id or self.effect()})
         outcome = await self.service.blocks.edit(
             self.lease.workspace, block.id, numbered, self.author(), self.lease
         )
-        self._learn(outcome.block)
+        seen = self.transcript.seen.get(block.id, 0)
+        if shown or outcome.block.version <= seen + (1 if outcome.changed else 0):
+            self._learn(outcome.block)
         return outcome
 
     async def create(self, fields: BlockFields) -> Block:
@@ -113,8 +129,9 @@ class ToolContext:
         return f"{run.id}:{run.step_count}:{self.call}:{self.effects}"
 
     def _learn(self, block: Block) -> None:
-        """The tool's result shows the block as it is now, so the model need not be told of it again."""
+        """The model knows the block as it is now, so it need not be told of it again."""
         self.transcript.seen[block.id] = block.version
+        self.transcript.labels[block.id] = block.label
 
 
 Handler = Callable[[ToolContext, Any], Awaitable[str]]

@@ -17,8 +17,6 @@ from service.errors import (
     BlockwireError,
     LeaseLost,
     LineOutOfRange,
-    ManyMatches,
-    NoMatch,
     NotAttached,
     StoreUnreachable,
 )
@@ -46,7 +44,7 @@ class Tools:
         except (LeaseLost, StoreUnreachable):
             raise
         except BlockwireError as refusal:
-            return _failed(call, refusal)
+            return _failed(call, refusal, context.parts)
         return ToolReturn(tool_call_id=call.id, name=call.name, text=_cut(call.name, text))
 
     def _handler(self, name: str) -> Handler:
@@ -65,8 +63,10 @@ def _constrained(call: ToolCall, allowed: list[str]) -> ToolReturn:
     return _error(call, "ToolConstraintError", text)
 
 
-def _failed(call: ToolCall, refusal: BlockwireError) -> ToolReturn:
+def _failed(call: ToolCall, refusal: BlockwireError, parts: list[str]) -> ToolReturn:
     kind, text = _in_words(refusal)
+    if parts:
+        text = f"{text} (this much of the call was done before: {'; '.join(parts)})"
     log.info("tool.refused", tool=call.name, error=type(refusal).__name__)
     return _error(call, kind, text)
 
@@ -95,8 +95,10 @@ def _in_words(refusal: BlockwireError) -> tuple[str, str]:
             )
         case NotAttached():
             return "KeyError", f"'Block field {refusal.block} does not exist for this agent any more'"
-        case NoMatch() | ManyMatches() | LineOutOfRange():
-            return "ValueError", str(refusal)
+        case LineOutOfRange():
+            return "ValueError", (
+                f"insert_line must be between 0 (the top) and {refusal.lines} (the end), or -1 for the end"
+            )
     return "ValueError", str(refusal)
 
 

@@ -133,7 +133,7 @@ def agent_state(agent: Agent, blocks: Sequence[Block], relations: Relations = AL
     ended = agent.last_run_completion
     return AgentState(
         **{
-            **dict(agent),
+            **vars(agent),
             "created_at": iso(agent.created_at),
             "updated_at": iso(agent.updated_at),
             "last_run_completion": None if ended is None else iso(ended),

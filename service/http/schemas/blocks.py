@@ -89,7 +89,7 @@ class BlockEdit(BlockSettings, _Operation):
             raise ValueError(f"text: required by the operation {self.operation}")
         if self.operation == "replace" and self.old is None:
             raise ValueError("old: required by the operation replace; the exact text to replace")
-        if self.operation == "configure" and fields_of(self) == BlockFields():
+        if self.operation == "configure" and not _given(self):
             raise ValueError("operation: configure needs at least one field of a block, such as description")
         return self
 
@@ -187,8 +187,7 @@ _FIELDS = tuple(BlockFields.model_fields)
 
 def fields_of(body: BlockSettings) -> BlockFields:
     """The block's fields that a body names; null is the same as absent."""
-    given = {name: value for name in _FIELDS if (value := getattr(body, name, None)) is not None}
-    return BlockFields(**given)
+    return BlockFields(**_given(body))
 
 
 def edit_of(body: BlockEdit, expected_version: int | None) -> Edit:
@@ -207,10 +206,10 @@ def edit_of(body: BlockEdit, expected_version: int | None) -> Edit:
 
 def update_of(body: BlockUpdate, expected_version: int | None) -> Edit:
     """The edit that V1's PATCH means: `set` for a value alone, `configure` for more."""
-    fields = fields_of(body)
-    if fields.value is not None and fields == BlockFields(value=fields.value):
-        return Edit(operation="set", text=fields.value, expected_version=expected_version)
-    return Edit(operation="configure", fields=fields, expected_version=expected_version)
+    given = _given(body)
+    if given.keys() == {"value"}:
+        return Edit(operation="set", text=given["value"], expected_version=expected_version)
+    return Edit(operation="configure", fields=BlockFields(**given), expected_version=expected_version)
 
 
 def block_response(block: Block) -> BlockResponse:
@@ -222,9 +221,13 @@ def edited_block(outcome: EditOutcome) -> EditedBlock:
     return EditedBlock(**_shown(outcome.block), edit=told)
 
 
+def _given(body: BlockSettings) -> dict[str, Any]:
+    return {name: value for name in _FIELDS if (value := getattr(body, name, None)) is not None}
+
+
 def _shown(block: Block) -> dict[str, Any]:
     return {
-        **dict(block),
+        **vars(block),
         "created_by_id": block.created_by,
         "last_updated_by_id": block.updated_by,
         "updated_at": iso(block.updated_at),

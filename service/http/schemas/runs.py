@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from service.http.paging import PageQuery
+from service.http.schemas.bounds import Name
 from service.http.schemas.transcript import ApiMessage
 from service.records.base import iso
 from service.records.runs import Run, RunStatus, StopReason
@@ -67,6 +68,12 @@ class LettaResponse(BaseModel):
     turns: list[dict[str, Any]] | None = None
 
 
+class RunListQuery(PageQuery):
+    limit: int = Field(default=100, ge=1, le=1000, description="how many to return")
+    agent_id: Name | None = Field(default=None, description="only runs of this agent")
+    order_by: Literal["created_at"] = "created_at"
+
+
 class RunMessagesQuery(PageQuery):
     limit: int = Field(
         default=100, ge=0, description="stored messages, which may show as several; 0 means all"
@@ -80,11 +87,11 @@ def run_response(run: Run) -> RunResponse:
     error = {} if run.error is None else {"error": run.error.model_dump()}
     return RunResponse(
         **{
-            **dict(run),
+            **vars(run),
             "created_at": iso(run.created_at),
             "completed_at": None if ended is None else iso(ended),
             "metadata": {**(run.metadata or {}), "run_type": run.kind, **error},
-            "request_config": RequestConfig(**dict(run.options)),
+            "request_config": RequestConfig(**vars(run.options)),
             "total_duration_ns": None if ended is None else (ended - run.created_at) * 1000,
         }
     )
@@ -93,7 +100,7 @@ def run_response(run: Run) -> RunResponse:
 def letta_response(run: Run, messages: list[ApiMessage]) -> LettaResponse:
     """The reply to a blocking send whose run has ended."""
     usage = UsageTold(
-        **dict(run.usage),
+        **vars(run.usage),
         total_tokens=run.usage.total_tokens,
         step_count=run.step_count,
         context_tokens=run.context_tokens,

@@ -30,4 +30,4 @@ class SubscriptionResponse(BaseModel):
 
 
 def subscription_response(subscription: Subscription) -> SubscriptionResponse:
-    return SubscriptionResponse(**{**dict(subscription), "created_at": iso(subscription.created_at)})
+    return SubscriptionResponse(**{**vars(subscription), "created_at": iso(subscription.created_at)})

@@ -134,7 +134,7 @@ class ToolResponse(BaseModel):
 
 
 def tool_response(tool: Tool) -> ToolResponse:
-    return ToolResponse(**dict(tool), metadata_=tool.metadata)
+    return ToolResponse(**vars(tool), metadata_=tool.metadata)
 
 
 def _split(values: list[str]) -> set[str]:

@@ -189,8 +189,7 @@ def _tool_pieces(message: Message, common: dict[str, Any], view: View) -> Iterat
         )
         for given in shown
     ]
-    first = dict(returns[0])
-    first.pop("type")
+    first = returns[0].model_dump(exclude={"type"})
     yield ToolReturnMessage(**common | {"name": shown[0].name}, **first, tool_returns=returns)
 
 

@@ -1,6 +1,7 @@
 -- announce{kind, block, label, version, operation, chars, author, tags, added, removed, agent}: one change
 -- into the stream and the same on the channel. author and tags are JSON; keep is the stream's length.
--- The counter's epoch is raised when the stream is found ahead of it (a restored or promoted store).
+-- When the stream is found ahead of the counter (a restored or promoted store), a new epoch begins,
+-- later than any the stream has seen, whatever the clock says.
 -- include: clock
 local TEXT_IN_CHANGE = 2048
 
@@ -10,6 +11,14 @@ local function clip(text, size)
   local last = size
   while last > 0 and string.byte(text, last + 1) >= 128 and string.byte(text, last + 1) < 192 do last = last - 1 end
   return string.sub(text, 1, last), true
+end
+
+local function later_epoch(epoch)
+  local stream, seen = redis.call('XINFO', 'STREAM', K.changes()), '0'
+  for i = 1, #stream, 2 do
+    if stream[i] == 'last-generated-id' then seen = string.match(stream[i + 1], '^%d+') end
+  end
+  return string.format('%d', math.max(tonumber(TIME[1]), tonumber(epoch) + 1, tonumber(seen) + 1))
 end
 
 local function announce(change, keep)
@@ -34,7 +43,7 @@ local function announce(change, keep)
   local body = '{"id":"' .. id .. '","prev":"' .. prev .. rest
   local done = redis.pcall('XADD', K.changes(), 'MAXLEN', '~', keep, id, 'change', body)
   if type(done) == 'table' and done.err then
-    epoch = string.format('%d', math.max(tonumber(TIME[1]), tonumber(epoch) + 1))
+    epoch = later_epoch(epoch)
     id = epoch .. '-1'
     redis.call('HSET', meta, 'epoch', epoch, 'n', 1)
     body = '{"id":"' .. id .. '","prev":"0-0' .. rest

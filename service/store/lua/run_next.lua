@@ -2,13 +2,12 @@
 -- the lease given back in the same act, so that no message can fall between.
 --
 -- ARGV  1 agent  2 generation
--- Reply {'run', run, hash as a flat list, changes told to the run as JSON, …}  {'idle'}  {'fence'}
+-- Reply {'run', run, hash as a flat list}  {'idle'}  {'fence'}
 -- include: clock
 -- include: fence
 local agent = ARGV[1]
 local state = K.agent_state(agent)
 if not fenced(agent, ARGV[2]) then return {'fence'} end
-local causes = {}
 local run = redis.call('HGET', state, 'run_id')
 while not run do
   run = redis.call('LPOP', K.agent_inbox(agent))
@@ -26,7 +25,7 @@ while not run do
 end
 if redis.call('HGET', state, 'wake_run') == run then
   redis.call('HDEL', state, 'wake_run')
-  causes = redis.call('LRANGE', K.agent_woken(agent), 0, -1)
+  local causes = redis.call('LRANGE', K.agent_woken(agent), 0, -1)
   redis.call('DEL', K.agent_woken(agent))
   redis.call('HSET', K.run(run), 'causes', '[' .. table.concat(causes, ',') .. ']')
 end

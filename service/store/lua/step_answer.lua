@@ -5,7 +5,8 @@
 -- include: fence
 -- include: messages
 if not fenced(ARGV[1], ARGV[2]) then return {'fence'} end
+local known = redis.call('EXISTS', K.step(ARGV[4])) == 1
 redis.call('SET', K.step(ARGV[4]), stamped(ARGV[5]))
-redis.call('RPUSH', K.run_steps(ARGV[3]), ARGV[4])
+if not known then redis.call('RPUSH', K.run_steps(ARGV[3]), ARGV[4]) end
 redis.call('HSET', K.run(ARGV[3]), 'step_id', ARGV[4])
 return {'ok'}

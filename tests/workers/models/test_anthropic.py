@@ -596,3 +596,9 @@ def test_the_environment_does_not_change_where_requests_go(monkeypatch: pytest.M
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://elsewhere.invalid")
     model = AnthropicModel(api_key="k", base_url=None, timeout_s=1, retries=0)
     assert str(model._client.base_url).rstrip("/") == "https://api.anthropic.com"
+
+
+async def test_an_error_is_told_to_the_runs_caller_whole(standin: Standin, model: AnthropicModel) -> None:
+    standin.will(fails(400, "max_tokens: must be positive", type="invalid_request_error"))
+    told = (await failure(model)).as_run_error()
+    assert (told.type, told.detail) == ("llm_bad_request", "max_tokens: must be positive")

@@ -92,8 +92,8 @@ class Desk:
             return results((id, '{"status": "Failed", "message": "the disk\\nis full"}'), status="error")
         label = arguments["label"]
         if name in ("memory_rethink", "memory_replace", "core_memory_replace"):
-            old = arguments.get("old_string", arguments.get("old_content", self.blocks[label]))
-            new = arguments.get("new_memory", arguments.get("new_string", arguments.get("new_content")))
+            old = str(arguments.get("old_string") or arguments.get("old_content") or self.blocks[label])
+            new = str(arguments.get("new_memory") or arguments.get("new_string") or arguments["new_content"])
             assert old in self.blocks[label]
             self.blocks[label] = self.blocks[label].replace(old, new) if old else new
         else:
@@ -112,12 +112,12 @@ class Desk:
 async def test_it_appends_what_matters_one_call_each_and_says_how_much(tools: dict[str, list[str]]) -> None:
     desk = Desk(tools=tools)
     last = await desk.run(user(REPORT))
-    assert len(desk.calls) == len(desk.lines()) == 4
+    assert len(desk.calls) == len(desk.lines()) == 5
     assert all(line.removeprefix("- ") in REPORT.replace("\n", " ") for line in desk.lines())
     assert all(line.startswith("- ") for line in desk.lines())
     assert any("valve" in line for line in desk.lines())
     assert not any("coffee" in line or "?" in line for line in desk.lines())
-    assert last == "I added 4 sentences to the block `findings`."
+    assert last == "I added 5 sentences to the block `findings`."
 
 
 async def test_the_same_report_again_adds_nothing() -> None:
@@ -141,7 +141,7 @@ async def test_a_second_report_is_read_for_itself() -> None:
     "wording",
     [
         "Append what matters to the block `findings`: The pump broke down.",
-        "Please append all that matters to the shared memory block 'findings', and be quick.\nThe pump broke down.",
+        "Please append it to the shared memory block 'findings', and be quick.\nThe pump broke down.",
         "Be so kind! Add what matters to the block findings. The pump broke down.",
         'Add it to the "findings" block.\n\nThe pump broke down.',
     ],
@@ -199,7 +199,7 @@ async def test_an_old_failure_does_not_stop_a_new_turn() -> None:
     desk = Desk(broken=True)
     await desk.run(user(REPORT))
     desk.broken = False
-    assert "I added 4 sentences" in await desk.run(user(REPORT))
+    assert "I added 5 sentences" in await desk.run(user(REPORT))
 
 
 async def test_a_takeover_goes_on_where_the_first_worker_stopped() -> None:
@@ -207,7 +207,7 @@ async def test_a_takeover_goes_on_where_the_first_worker_stopped() -> None:
     with pytest.raises(AssertionError):
         await desk.run(user(REPORT), steps=2)
     await desk.run()
-    assert len(desk.lines()) == len(set(desk.lines())) == 4
+    assert len(desk.lines()) == len(set(desk.lines())) == 5
 
 
 # Turns
@@ -232,7 +232,7 @@ async def test_notes_and_heartbeats_between_calls_begin_no_turn(note: Message) -
     desk = Desk()
     with pytest.raises(AssertionError):
         await desk.run(user(REPORT), steps=1)
-    assert await desk.run(note) == "I added 4 sentences to the block `findings`."
+    assert await desk.run(note) == "I added 5 sentences to the block `findings`."
 
 
 async def test_a_wake_up_behind_a_turn_that_ended_with_a_tool_begins_one() -> None:
@@ -261,7 +261,7 @@ async def test_older_agents_are_served_heartbeats_and_a_message_at_the_end() -> 
 # Keep current
 
 
-FINDINGS = "- The valve failed.\n- The failed valve leaked 40 litres of oil.\n- Lunch was good today, really."
+FINDINGS = "- The old valve failed.\n- The failed valve leaked 40 litres of oil.\n- Lunch was good today."
 
 
 def supervisor(summary: str = "", **more: Any) -> Desk:
@@ -297,7 +297,7 @@ async def test_it_keeps_the_summary_current_with_the_tool_it_has(
     desk = supervisor(summary, tools=tools)
     last = await desk.run(WAKE_UP)
     assert [name for name, _ in desk.calls] == [tool]
-    assert desk.lines("summary") == ["- The valve failed.", "- The failed valve leaked 40 litres of oil."]
+    assert desk.lines("summary") == ["- The old valve failed.", "- The failed valve leaked 40 litres of oil."]
     assert last == "I rewrote the block `summary` from the block `findings`."
 
 
@@ -312,7 +312,10 @@ async def test_changes_told_on_the_way_are_taken_in() -> None:
     desk = supervisor()
     with pytest.raises(AssertionError):
         await desk.run(WAKE_UP, steps=1)
-    note = "<changed_blocks>\n<findings>\n<metadata>\n- version_now=3\n</metadata>\n<value>\nAll valves were replaced.\n</value>\n</findings>\n</changed_blocks>"
+    note = (
+        "<changed_blocks>\n<findings>\n<metadata>\n- version_now=3\n</metadata>\n<value>\n"
+        "All valves were replaced.\n</value>\n</findings>\n</changed_blocks>"
+    )
     await desk.run(message("system", note))
     assert desk.lines("summary") == ["- All valves were replaced."]
 
@@ -324,7 +327,7 @@ async def test_changes_told_on_the_way_are_taken_in() -> None:
         (supervisor("Old.", tools={}), "no tool that rewrites"),
         (supervisor(blocks={"summary": ""}), "no block `findings` to read"),
         (supervisor(blocks={"findings": FINDINGS}), "no block `summary`"),
-        (supervisor(blocks={"findings": "", "summary": ""}), "already says"),
+        (supervisor(blocks={"findings": "", "summary": ""}), "`findings` holds nothing yet"),
     ],
 )
 async def test_a_summary_that_cannot_be_written_is_not(desk: Desk, words: str) -> None:
@@ -381,3 +384,23 @@ async def test_its_words_come_in_pieces_and_are_counted() -> None:
     assert listener.text() == reply.text == "The pump in hall four broke down at night."
     assert reply.usage.completion_tokens == 11
     assert reply.model == "extractive"
+
+
+async def test_json_that_is_not_a_packed_message_is_read_as_it_is() -> None:
+    assert "broke down" in await Desk(system="You help.").run(user('["The pump in hall four broke down."]'))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "add ",
+        "keep the block x current ",
+        "remember that ",
+        "append it to ",
+        '{"a":',
+        "keep the block ",
+        "*a ",
+    ],
+)
+async def test_hostile_texts_do_not_hold_up_a_worker(text: str) -> None:
+    assert await Desk(system=text * 5000).run(user(text * 20_000))

@@ -52,6 +52,10 @@ async def test_a_script_in_the_system_prompt_begins_anew_with_each_message() -> 
     assert await said(request(message("assistant", "?"), system=system)) == "two"
 
 
+async def test_a_script_behind_deep_nesting_is_found() -> None:
+    assert await said(request(user('{"a":' * 3000 + scripted({"text": "found"})))) == "found"
+
+
 @pytest.mark.parametrize("system", ["", "<script>not JSON</script>", '<script>{"a": 1}</script>'])
 async def test_without_a_script_it_says_so(system: str) -> None:
     assert await said(request(user("Hi."), user('"script" {"script": 5}'), system=system)) == "No script."

@@ -1,0 +1,112 @@
+"""The OpenAPI document and the page: they tell what is served, all of it, and load nothing from elsewhere."""
+
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from service.http.app import ROUTES
+from service.http.openapi import openapi
+from service.http.routing import Route
+
+DOCUMENT: dict[str, Any] = json.loads(json.dumps(openapi(ROUTES)))
+
+
+def operation(method: str, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = DOCUMENT["paths"][path][method]
+    return found
+
+
+def references(part: Any) -> set[str]:
+    if isinstance(part, list):
+        return {name for one in part for name in references(one)}
+    if not isinstance(part, dict):
+        return set()
+    own = {part["$ref"]} if isinstance(part.get("$ref"), str) else set()
+    return own | {name for one in part.values() for name in references(one)}
+
+
+def test_every_route_is_described_once() -> None:
+    described = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}
+    assert described == {(route.method, route.path.replace(":path}", "}")) for route in ROUTES}
+    ids = [one["operationId"] for methods in DOCUMENT["paths"].values() for one in methods.values()]
+    assert len(ids) == len(set(ids)) == len(ROUTES)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    components = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
+    assert references(DOCUMENT) <= components
+    assert DOCUMENT["openapi"] == "3.1.0"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_route_says_what_it_does_and_every_body_has_an_example_that_works(route: Route) -> None:
+    assert 5 < len(route.summary) < 80
+    assert route.tag in {tag["name"] for tag in DOCUMENT["tags"]}
+    if route.body is not None:
+        assert route.example is not None
+        route.body.model_validate(route.example)
+
+
+def test_parameters_tell_their_type_bounds_and_default() -> None:
+    parameters = {one["name"]: one for one in operation("get", "/v1/blocks/")["parameters"]}
+    assert parameters["limit"]["schema"] == {
+        "type": "integer",
+        "default": 50,
+        "minimum": 0,
+        "maximum": 2_147_483_647,
+    }
+    assert parameters["label"]["schema"]["maxLength"] == 50
+    assert parameters["tags"]["schema"]["type"] == "array"
+    assert parameters["tags"]["description"]
+    (block_id,) = operation("get", "/v1/blocks/{block_id}")["parameters"]
+    assert (block_id["in"], block_id["required"]) == ("path", True)
+    assert re.fullmatch(block_id["schema"]["pattern"], block_id["schema"]["examples"][0])
+
+
+def test_bodies_and_answers_refer_to_their_models() -> None:
+    edit = operation("post", "/v1/blocks/{block_id}/edits")
+    body = edit["requestBody"]["content"]["application/json"]
+    assert body["schema"] == {"$ref": "#/components/schemas/BlockEdit"}
+    answers = {
+        status: told["content"]["application/json"]["schema"] for status, told in edit["responses"].items()
+    }
+    assert answers["200"] == {"$ref": "#/components/schemas/EditedBlock"}
+    assert set(answers) == {"200", "400", "404", "409", "412", "422"}
+    assert set(operation("get", "/v1/blocks/{block_id}")["responses"]) == {"200", "404", "422"}
+    assert operation("get", "/v1/blocks/count")["responses"]["200"]["content"]["application/json"][
+        "schema"
+    ] == {"type": "integer"}
+
+
+async def test_answers_are_what_the_document_says(client: httpx.AsyncClient) -> None:
+    """One answer of each noun, held against the model that the document was made from."""
+    block = (await client.post("/v1/blocks/", json={"label": "a"})).json()
+    agent = {"model": "offline/extractive", "block_ids": [block["id"]]}
+    await client.post("/v1/agents/", json=agent)
+    for route in ROUTES:
+        if route.method == "GET" and "{" not in route.path:
+            answer = await client.get(route.path)
+            try:
+                TypeAdapter(route.answers).validate_json(answer.content, strict=True)
+            except ValidationError as error:
+                pytest.fail(f"{route.path}: {error}")
+
+
+async def test_the_document_is_served(client: httpx.AsyncClient) -> None:
+    served = await client.get("/openapi.json")
+    assert served.headers["content-type"] == "application/json"
+    assert served.json() == DOCUMENT
+
+
+async def test_the_page_holds_the_document_and_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    held = re.search(r'<script type="application/json" id="document">(.*?)</script>', page.text, re.DOTALL)
+    assert held is not None
+    assert json.loads(held[1]) == DOCUMENT
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", page.text)

@@ -1,0 +1,299 @@
+"""Driver of `letta-client` 0.1: calls every method of the shared-memory surface and reports what came back.
+
+    python driver.py BASE_URL
+
+A scene is a function below; its facts have the same names in all drivers.
+"""
+
+import sys
+from itertools import count
+from typing import Any
+
+from example import make_team
+from letta_client import AgentState, Block, Letta, MessageCreate
+from report import Facts, Report, refused, script, wait_for
+
+BASE_URL = sys.argv[1]
+UNKNOWN = "00000000-0000-4000-8000-00000000abcd"
+
+client = Letta(base_url=BASE_URL, token="LETTA_API_KEY")
+report = Report(unknown_to_v1=["name", "steps_messages"])
+numbers = count(1)
+checked = report.checked
+
+
+def unique(word: str) -> str:
+    return f"old-python-{word}-{next(numbers)}"
+
+
+def scripted(*blocks: Block, **options: Any) -> AgentState:
+    """An agent that says what its messages tell it to, attached to these blocks."""
+    found = client.agents.create(
+        model="offline/scripted", block_ids=[block.id for block in blocks if block.id], **options
+    )
+    return checked(found)
+
+
+def tell(agent: AgentState, words: str) -> Any:
+    return checked(client.agents.messages.create(agent.id, messages=[MessageCreate(role="user", content=words)]))
+
+
+def prompt_of(agent: AgentState) -> str:
+    """The system prompt that an agent's very next model call has."""
+    return str(tell(agent, script({"echo": "system"})).messages[-1].content)
+
+
+def block_facts(block: Block) -> Facts:
+    names = "id label value description limit read_only metadata".split()
+    return {name: getattr(block, name) for name in names}
+
+
+def agent_facts(agent: AgentState) -> Facts:
+    return {
+        "id": agent.id,
+        "name": agent.name,
+        "description": agent.description,
+        "model": agent.llm_config.handle,
+        "tags": agent.tags,
+        "tools": sorted(str(tool.name) for tool in agent.tools),
+        "labels": sorted(str(block.label) for block in agent.memory.blocks),
+    }
+
+
+def example() -> Facts:
+    team = make_team(BASE_URL)
+    checked([team.block, team.supervisor, team.worker])
+    sharers = checked(team.client.blocks.agents.list(team.block.id))
+    ask = [MessageCreate(role="user", content="What do you know?")]
+    return {
+        "block": block_facts(team.block),
+        "supervisor": agent_facts(team.supervisor),
+        "worker": agent_facts(team.worker),
+        "sharers": [agent.id for agent in sharers],
+        "run": refused(lambda: team.client.agents.messages.create(team.worker.id, messages=ask)),
+    }
+
+
+def scripted_worker() -> Facts:
+    block = checked(client.blocks.create(label="organization", value="Nothing is known yet."))
+    supervisor = scripted(block, memory_blocks=[{"label": "persona", "value": "I lead the team"}])
+    worker = scripted(block, memory_blocks=[{"label": "persona", "value": "I find things out"}])
+    before = prompt_of(supervisor)
+    fact = {"label": "organization", "new_string": "The office cat is called Miso."}
+    noted = script({"calls": [{"name": "memory_insert", "arguments": fact}]}, {"text": "Noted."})
+    answer = tell(worker, noted)
+    return {
+        "before": before,
+        "answer": [message.message_type for message in answer.messages],
+        "tool_status": [one.status for one in answer.messages if one.message_type == "tool_return_message"],
+        "value": client.blocks.retrieve(block.id).value,
+        "after": prompt_of(supervisor),
+        "private": checked(client.agents.blocks.retrieve(supervisor.id, "persona")).value,
+    }
+
+
+def older_worker() -> Facts:
+    block = checked(client.blocks.create(label="organization", value="Nothing is known yet."))
+    supervisor = scripted(block)
+    worker = scripted(block, agent_type="memgpt_agent")
+    fact = {"label": "organization", "content": "The lift is out of order.", "request_heartbeat": True}
+    bye = {"name": "send_message", "arguments": {"message": "Noted."}}
+    answer = tell(worker, script({"calls": [{"name": "core_memory_append", "arguments": fact}]}, {"calls": [bye]}))
+    return {
+        "answer": [message.message_type for message in answer.messages],
+        "words": answer.messages[-1].content,
+        "value": client.blocks.retrieve(block.id).value,
+        "after": prompt_of(supervisor),
+    }
+
+
+def plain_words() -> Facts:
+    block = checked(
+        client.blocks.create(label="organization", description="Facts about the release.", value="")
+    )
+    supervisor = scripted(block)
+    worker = checked(client.agents.create(model="offline/extractive", block_ids=[block.id]))
+    answer = tell(worker, "Please remember that the release moves to Thursday.")
+    return {
+        "words": answer.messages[-1].content,
+        "value": client.blocks.retrieve(block.id).value,
+        "after": prompt_of(supervisor),
+    }
+
+
+def person() -> Facts:
+    block = checked(client.blocks.create(label="organization", value="Nothing is known yet."))
+    supervisor = scripted(block)
+    checked(client.blocks.modify(block.id, value="The canteen closes at two."))
+    return {"after": prompt_of(supervisor)}
+
+
+def blocks() -> Facts:
+    label = unique("block")
+    before = client.blocks.count()
+    made = checked(client.blocks.create(label=label, value="one", limit=500, description="A note", read_only=True))
+    made_facts = block_facts(made)
+    others = [checked(client.blocks.create(label=label, value=str(n))) for n in range(4)]
+    counted = client.blocks.count()
+    changed = checked(
+        client.blocks.modify(made.id, value="two", description="Another", metadata={"colour": "red"}, limit=600)
+    )
+    everything = checked(client.blocks.list(label=label, limit=100))
+    agent = scripted(made)
+    sharers = checked(client.blocks.agents.list(made.id))
+    client.blocks.delete(made.id)
+    return {
+        "label": label,
+        "created": made_facts,
+        "changed": block_facts(changed),
+        "retrieved": block_facts(checked(client.blocks.retrieve(others[0].id))),
+        "made": [made.id, *(block.id for block in others)],
+        "listed": [block.id for block in everything],
+        "first_two": [block.id for block in client.blocks.list(label=label, limit=2)],
+        "counted": counted - before,
+        "sharers": [one.id for one in sharers],
+        "agent": agent.id,
+        "after_delete": refused(lambda: client.blocks.retrieve(made.id)),
+        "labels_after_delete": [block.label for block in client.agents.blocks.list(agent.id)],
+    }
+
+
+def agents() -> Facts:
+    name, tag = unique("agent"), unique("tag")
+    before = client.agents.count()
+    made = scripted(
+        name=name,
+        description="A helper",
+        tags=[tag],
+        memory_blocks=[{"label": "persona", "value": "I help"}, {"label": "human", "value": "Ada"}],
+    )
+    others = [scripted(tags=[tag]) for _ in range(4)]
+    counted = client.agents.count()
+    changed = checked(client.agents.modify(made.id, name=f"{name}-renamed", description="Another", tags=[tag, "new"]))
+    retrieved = checked(client.agents.retrieve(made.id))
+    listed = checked(client.agents.list(tags=[tag], limit=100))
+    named = checked(client.agents.list(name=f"{name}-renamed"))
+    client.agents.delete(made.id)
+    return {
+        "name": name,
+        "tag": tag,
+        "created": agent_facts(made),
+        "changed": agent_facts(changed),
+        "retrieved": agent_facts(retrieved),
+        "made": [made.id, *(agent.id for agent in others)],
+        "listed": [agent.id for agent in listed],
+        "named": [agent.id for agent in named],
+        "counted": counted - before,
+        "after_delete": refused(lambda: client.agents.retrieve(made.id)),
+    }
+
+
+def core_memory() -> Facts:
+    agent = scripted(
+        memory_blocks=[{"label": "persona", "value": "I am private"}, {"label": "notes", "value": "Mine"}]
+    )
+    shared = checked(client.blocks.create(label="shared", value="Ours"))
+    clashing = checked(client.blocks.create(label="notes", value="Not mine"))
+    attached = checked(client.agents.blocks.attach(agent.id, shared.id))
+    again = checked(client.agents.blocks.attach(agent.id, shared.id))
+    changed = checked(client.agents.blocks.modify(agent.id, "shared", value="Ours, by label"))
+    facts = {
+        "attached": agent_facts(attached)["labels"],
+        "attached_again": agent_facts(again)["labels"],
+        "listed": sorted(str(block.label) for block in checked(client.agents.blocks.list(agent.id))),
+        "private": block_facts(checked(client.agents.blocks.retrieve(agent.id, "persona")))["value"],
+        "changed": changed.value,
+        "changed_for_all": client.blocks.retrieve(shared.id).value,
+        "prompt": prompt_of(agent),
+        "clash": refused(lambda: client.agents.blocks.attach(agent.id, clashing.id)),
+        "memory": sorted(str(one.label) for one in checked(client.agents.core_memory.retrieve(agent.id)).blocks),
+    }
+    detached = checked(client.agents.blocks.detach(agent.id, shared.id))
+    return facts | {
+        "detached": agent_facts(detached)["labels"],
+        "prompt_after_detach": prompt_of(agent),
+        "detach_again": refused(lambda: client.agents.blocks.detach(agent.id, shared.id)),
+        "detached_block": client.blocks.retrieve(shared.id).value,
+    }
+
+
+def messages() -> Facts:
+    agent = scripted()
+    answer = tell(agent, script({"reasoning": "Let me think.", "text": "Good morning."}))
+    ask = [MessageCreate(role="user", content=script({"text": "In the background."}))]
+    begun = checked(client.agents.messages.create_async(agent.id, messages=ask))
+    ended = wait_for(
+        "the end of a run", lambda: client.runs.retrieve(begun.id), lambda run: run.status == "completed"
+    )
+    checked(ended)
+    listed = checked(client.agents.messages.list(agent.id))
+    return {
+        "types": [message.message_type for message in answer.messages],
+        "reasoning": answer.messages[0].reasoning,
+        "words": answer.messages[-1].content,
+        "stop_reason": answer.stop_reason.stop_reason,
+        "steps": answer.usage.step_count,
+        "tokens": [answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens],
+        "run": {"id": begun.id, "status": begun.status, "agent_id": begun.agent_id, "background": begun.background},
+        "ended": {
+            "id": ended.id,
+            "status": ended.status,
+            "stop_reason": ended.stop_reason,
+            "took": (ended.completed_at - ended.created_at).total_seconds(),
+        },
+        "agent_id": agent.id,
+        "listed": [message.message_type for message in listed],
+        "said": [message.content for message in listed if message.message_type == "assistant_message"],
+        "latest": client.agents.messages.list(agent.id, limit=1)[-1].content,
+        "whole_seconds": all(message.date.microsecond == 0 for message in listed),
+    }
+
+
+def models() -> Facts:
+    found = checked(client.models.list())
+    embeddings = checked(client.models.embeddings.list())
+    health = checked(client.health.check())
+    return {
+        "handles": [model.handle for model in found],
+        "windows": [model.context_window for model in found],
+        "embeddings": [model.handle for model in embeddings],
+        "dimensions": [model.embedding_dim for model in embeddings],
+        "health": health.status,
+        "version": health.version,
+    }
+
+
+def refusals() -> Facts:
+    agent, block = scripted(), client.blocks.create(label="lonely", value="")
+    ask = [MessageCreate(role="user", content="Hello")]
+    return {
+        "unknown_block": refused(lambda: client.blocks.retrieve(f"block-{UNKNOWN}")),
+        "unknown_block_changed": refused(lambda: client.blocks.modify(f"block-{UNKNOWN}", value="x")),
+        "unknown_block_deleted": refused(lambda: client.blocks.delete(f"block-{UNKNOWN}")),
+        "unknown_agent": refused(lambda: client.agents.retrieve(f"agent-{UNKNOWN}")),
+        "unknown_agent_changed": refused(lambda: client.agents.modify(f"agent-{UNKNOWN}", name="x")),
+        "unknown_agent_deleted": refused(lambda: client.agents.delete(f"agent-{UNKNOWN}")),
+        "unknown_agent_told": refused(lambda: client.agents.messages.create(f"agent-{UNKNOWN}", messages=ask)),
+        "unknown_agent_listed": refused(lambda: client.agents.messages.list(f"agent-{UNKNOWN}")),
+        "unknown_agent_blocks": refused(lambda: client.agents.blocks.list(f"agent-{UNKNOWN}")),
+        "unknown_label": refused(lambda: client.agents.blocks.retrieve(agent.id, "nowhere")),
+        "unknown_attached": refused(lambda: client.agents.blocks.attach(agent.id, f"block-{UNKNOWN}")),
+        "not_attached": refused(lambda: client.agents.blocks.detach(agent.id, block.id)),
+        "unknown_run": refused(lambda: client.runs.retrieve(f"run-{UNKNOWN}")),
+        "unknown_model": refused(lambda: client.agents.create(model="anthropic/claude-none")),
+        "bad_handle": refused(lambda: client.agents.create(model="nothing")),
+        "malformed_id": refused(lambda: client.blocks.retrieve("block-1")),
+        "malformed_field": refused(lambda: client.blocks.create(label="x", value="x", limit="many")),  # type: ignore[arg-type]
+        "no_messages": refused(lambda: client.agents.messages.create(agent.id, messages=[])),
+    }
+
+
+SCENES = (
+    *(example, scripted_worker, older_worker, plain_words, person),
+    *(blocks, agents, core_memory, messages, models, refusals),
+)
+
+if __name__ == "__main__":
+    for scene in SCENES:
+        report.play(scene)
+    report.write()
