@@ -7,6 +7,7 @@ knew, gets Resync and goes on from the present: never silence.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from service.store.keys import key
 
 READ_MOST = 500
 LOOK_AGAIN_S = 10.0
+_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,7 @@ class Changes:
 
     async def last_id(self, ws: str) -> str:
         """The id of the newest change, or 0-0."""
-        meta = await self._store.hash(key(ws, "meta"))
-        return f"{meta['epoch']}-{meta.get('n', '0')}" if "epoch" in meta else "0-0"
+        return await self._store.newest(key(ws, "changes")) or "0-0"
 
     async def after(self, ws: str, id: str, limit: int = READ_MOST) -> list[Change]:
         """The changes after an id, oldest first, at most `limit`. What was trimmed is not among them."""
@@ -56,13 +57,14 @@ class Changes:
         """Every change after an id (None: from now on), each once and in order, without end."""
         async with self._bell.listen(key(ws, "changed")) as rings:
             last = await self.last_id(ws) if after is None else after
-            if after is not None and not await self._is_kept(ws, after):
-                last = await self.last_id(ws)
-                yield Resync(last)
             behind = True
             while True:
                 while behind:
-                    changes = await self.after(ws, last)
+                    changes = await self._following(ws, last)
+                    if changes is None:
+                        last = await self.last_id(ws)
+                        yield Resync(last)
+                        continue
                     for change in changes:
                         yield change
                         last = change.id
@@ -73,30 +75,28 @@ class Changes:
                     yield StillHere(last)
                     behind = True
                     continue
-                change_rung = None if ring is None else change_of(ring)
-                if change_rung is None:
-                    behind = True
-                elif _number(change_rung.id) > _number(last):
-                    behind = change_rung.prev != last
-                    if not behind:
-                        yield change_rung
-                        last = change_rung.id
+                rung = None if ring is None else change_of(ring)
+                if rung is not None and rung.prev == last:
+                    yield rung
+                    last = rung.id
+                else:
+                    behind = rung is None or _number(rung.id) > _number(last)
 
     def rings(self, ws: str) -> AbstractAsyncContextManager["asyncio.Queue[str | None]"]:
         """The bare doorbell, for those who read the stream by a cursor of their own."""
         return self._bell.listen(key(ws, "changed"))
 
-    async def _is_kept(self, ws: str, id: str) -> bool:
-        """Whether everything after an id can still be told."""
+    async def _following(self, ws: str, id: str) -> list[Change] | None:
+        """What comes after an id, or None when not all of it is kept, or the id was never given."""
         newest = await self.last_id(ws)
-        if id == newest:
-            return True
-        if _number(id) > _number(newest):
-            return False
-        following = await self.after(ws, id, limit=1)
-        return bool(following) and following[0].prev == id
+        if not _ID.fullmatch(id) or _number(id) > _number(newest):
+            return None
+        changes = await self.after(ws, id)
+        if changes:
+            return changes if changes[0].prev == id else None
+        return changes if id == newest else None
 
 
 def _number(id: str) -> tuple[int, int]:
     epoch, _, n = id.partition("-")
-    return int(epoch), int(n or 0)
+    return int(epoch), int(n)

@@ -56,6 +56,22 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILE", nargs="*", help="text to read (default: Blockwire's own)")
+    parser.add_argument("--keep", action="store_true", help="keep the temporary data folder")
+    parser.add_argument(
+        "--model",
+        metavar="HANDLE",
+        default="",
+        help="what the agents think with (default: a provider's model if its key is set, else "
+        "offline/extractive)",
+    )
+
+
+def _demo(options: argparse.Namespace) -> list[str]:
+    return ["keep" if options.keep else "", options.model, *options.files]
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
@@ -101,6 +117,15 @@ VERBS = (
         "REDIS_URL=redis://localhost:6379/0 blockwire worker --slots 64",
         "workers.main",
         ("--slots", "--pool", "--data"),
+    ),
+    Verb(
+        "demo",
+        "show it at work: three workers read a text into one block, a supervisor sums it up",
+        "blockwire demo README.md",
+        "service.demo.run",
+        (),
+        add_arguments=_add_demo,
+        arguments=_demo,
     ),
 )
 

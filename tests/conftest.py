@@ -18,6 +18,7 @@ from service.queue import PREFIXES
 from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.queue import QueueStore
+from tests.store.team import Team
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +76,7 @@ async def real_store(redis_server: str) -> AsyncIterator[StoreClient]:
 
 
 @pytest.fixture(params=["fake", "real"])
-async def store(request: pytest.FixtureRequest) -> StoreClient:
+def store(request: pytest.FixtureRequest) -> StoreClient:
     """The same test on a fake and on a real server."""
     found = request.getfixturevalue(f"{request.param}_store")
     assert isinstance(found, StoreClient)
@@ -91,3 +92,9 @@ async def service(store: StoreClient, settings: Settings) -> AsyncIterator[Servi
     yield rooms
     await rooms.bell.close()
     await queue.aclose()
+
+
+@pytest.fixture
+def team(service: Service) -> Team:
+    """Short ways to blocks, agents and leases on either kind of store."""
+    return Team(service)

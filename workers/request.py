@@ -1,4 +1,4 @@
-"""Request: a transcript as one model call, in no provider's words, and the answer's calls as they count. Pure.
+"""Request: a transcript as one model call, in no provider's words; which calls of its answer count. Pure.
 
 Elsewhere: providers' words (workers/models).
 """

@@ -4,7 +4,8 @@ Each workspace has one cursor. A dispatcher reads the changes behind it, decides
 who is to be told, and one script records the wake-ups and moves the cursor, if
 it is still where it was: many workers may try, one wins, and once a change is
 acknowledged its wake-up survives the death of every process. When changes were
-trimmed before they were told, every subscriber is woken and told of the gap.
+trimmed before they were told, every subscriber is woken and told of the gap,
+with the blocks it watches as they are now.
 
 An agent is not woken by its own edits, nor by a chain of wake-ups that has grown
 too long.
@@ -12,7 +13,7 @@ too long.
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -20,8 +21,8 @@ import structlog
 from service.bootstrap import Service
 from service.errors import StoreUnreachable
 from service.records.agents import Subscription
-from service.records.base import iso
-from service.records.blocks import Block, Change
+from service.records.base import Page, iso
+from service.records.blocks import Block, BlockQuery, Change
 from service.records.ids import derived_id
 from service.records.messages import NewMessage
 from service.records.runs import Run
@@ -32,6 +33,8 @@ READ_MOST = 500
 PAUSE_S = 1.0
 TELLING = ("created", "edited", "configured", "deleted")
 PRESENT_CHARS = 4000
+MISSED = "missed"
+"""The operation of a change that stands in for those that were trimmed before they were told."""
 TOLD_CHARS = 20_000
 """A wake-up's changes in full, at most about so much text; whatever came before is counted."""
 
@@ -74,9 +77,12 @@ class Dispatcher:
         changes = await rooms.changes_after(ws, cursor, READ_MOST)
         if not changes:
             return False
-        subscriptions = await rooms.all(ws)
-        trimmed = changes[0].prev not in (cursor, "0-0")
-        wakes = self._wakes(changes, subscriptions, trimmed)
+        subscriptions = [one for one in await rooms.all(ws) if one.active]
+        missed = {}
+        if changes[0].prev not in (cursor, "0-0"):
+            log.warning("changes.missed", workspace=ws, after=cursor, before=changes[0].id)
+            missed = {one.id: await self._missed(ws, one, changes[0]) for one in subscriptions}
+        wakes = self._wakes(changes, subscriptions, missed)
         told = await rooms.wake(ws, cursor, changes[-1].id, wakes)
         if told:
             for run, causes in wakes:
@@ -85,16 +91,31 @@ class Dispatcher:
                 )
         return not told or len(changes) == READ_MOST
 
+    async def _missed(self, ws: str, subscription: Subscription, first: Change) -> list[Change]:
+        """What stands in for changes that are gone: every block the subscription covers, as it is now."""
+        if _order(subscription.since) >= _order(first.prev):
+            return []
+        blocks = self._service.blocks
+        if subscription.block_id is not None:
+            found = await blocks.existing(ws, [subscription.block_id])
+        else:
+            query = BlockQuery(label=subscription.label, show_hidden=True)
+            found = await blocks.find(ws, query, Page(limit=None))
+        return [_gap(block, first) for block in found]
+
     def _wakes(
-        self, changes: Sequence[Change], subscriptions: Sequence[Subscription], trimmed: bool
+        self,
+        changes: Sequence[Change],
+        subscriptions: Sequence[Subscription],
+        missed: Mapping[str, Sequence[Change]],
     ) -> list[tuple[Run, list[Change]]]:
         """Who is to be told what; in order of agents, so that every dispatcher decides the same."""
         wakes = []
-        for agent_id in sorted({one.agent_id for one in subscriptions if one.active}):
-            own = [one for one in subscriptions if one.agent_id == agent_id and one.active]
+        for agent_id in sorted({one.agent_id for one in subscriptions}):
+            own = [one for one in subscriptions if one.agent_id == agent_id]
+            gaps = {gap.block_id: gap for one in own for gap in missed.get(one.id, ())}
             causes = [change for change in changes if self._concerns(change, agent_id, own)]
-            if trimmed and not causes:
-                causes = [changes[0].model_copy(update={"cut": True, "added": "", "removed": ""})]
+            causes = [*gaps.values(), *causes]
             if causes:
                 wakes.append((_wake_run(agent_id, changes[-1].id), causes))
         return wakes
@@ -116,6 +137,21 @@ def _covers(subscription: Subscription, change: Change) -> bool:
     if subscription.block_id is not None:
         return change.block_id == subscription.block_id
     return change.label == subscription.label
+
+
+def _gap(block: Block, first: Change) -> Change:
+    return Change(
+        id=first.prev,
+        prev="0-0",
+        kind="edited",
+        block_id=block.id,
+        label=block.label,
+        version=block.version,
+        operation=MISSED,
+        at=block.updated_at,
+        chars=block.chars,
+        cut=True,
+    )
 
 
 def _order(id: str) -> tuple[int, int]:
@@ -163,6 +199,10 @@ def _told_all(causes: Sequence[Change]) -> list[str]:
 
 
 def _told(change: Change) -> list[str]:
+    if change.operation == MISSED:
+        return [
+            f"- `{change.label}` is at version {change.version}; some of its changes can no longer be told"
+        ]
     who = f"{change.author.name} ({change.author.agent_id})" if change.author.agent_id else change.author.name
     what = f"- `{change.label}` version {change.version}: {change.operation} by {who} at {iso(change.at)}"
     lines = [f"{what} (shortened)" if change.cut else what]

@@ -11,17 +11,18 @@ Elsewhere: what a follower is told, and in which order (service/changes.py).
 """
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import structlog
 from pydantic import BaseModel, Field, StringConstraints
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from service.changes import Resync
+from service.changes import Resync, StillHere
 from service.errors import StoreUnreachable
 from service.http.calls import Call, Nothing
 from service.http.errors import Malformed
@@ -99,7 +100,7 @@ async def follow_block(call: Call[FeedQuery, Nothing]) -> Response:
 async def _feed(call: Call[Any, Any], after: str | None, wants: Callable[[Change], bool]) -> Response:
     """The answer. Where it begins is settled before it is sent, so that nothing done after that is missed."""
     begin = _last_event_id(call) or after or await call.service.changes.last_id(call.ws)
-    return StreamingResponse(_events(call, begin, wants), headers=_HEADERS, media_type="text/event-stream")
+    return _Feed(_events(call, begin, wants))
 
 
 def _last_event_id(call: Call[Any, Any]) -> str | None:
@@ -109,11 +110,26 @@ def _last_event_id(call: Call[Any, Any]) -> str | None:
     return given or None
 
 
-async def _events(call: Call[Any, Any], begin: str, wants: Callable[[Change], bool]) -> AsyncIterator[bytes]:
+class _Feed(StreamingResponse):
+    """An endless answer; when its client leaves, or the server ends, it stops listening at once."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(events, headers=_HEADERS, media_type="text/event-stream")
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._events):
+            await super().__call__(scope, receive, send)
+
+
+async def _events(
+    call: Call[Any, Any], begin: str, wants: Callable[[Change], bool]
+) -> AsyncGenerator[bytes, None]:
     yield _beat(begin)
     told_at = monotonic()
+    following = call.service.changes.follow(call.ws, begin)
     try:
-        async with aclosing(call.service.changes.follow(call.ws, begin)) as feed:
+        async with aclosing(cast(AsyncGenerator[Change | Resync | StillHere, None], following)) as feed:
             async for one in feed:
                 if isinstance(one, Change) and wants(one):
                     event = _event(one.id, "change", to_json(_told(one)))

@@ -10,7 +10,7 @@ from service.records.base import Page
 from service.records.blocks import Author, BlockFields
 from service.store.blocks import new_hash
 from service.store.client import StoreClient
-from service.store.keys import key
+from service.store.keys import WORKSPACES_KEY, key
 from service.store.pages import rows_of
 
 _LIVE = {
@@ -21,6 +21,9 @@ _LIVE = {
     "last_stop_reason",
     "message_ids",
 }
+
+_TOLD = ("last_run_completion", "last_run_duration_ms", "last_stop_reason")
+"""Kept by scripts at the end of each run; a client may overwrite them until the next one."""
 
 
 def record_of(agent: Agent) -> str:
@@ -57,7 +60,12 @@ class AgentStore:
         messages: Sequence[tuple[str, str]],
         by: Author,
     ) -> None:
-        """All or nothing. Raises NotFound for a block that does not exist. Messages are (id, JSON)."""
+        """All or nothing. Raises NotFound for a block that does not exist. Messages are (id, JSON).
+
+        Its workspace is put on the sweeper's list first: an agent that nobody looks after is worse
+        than a name too many.
+        """
+        await self._store.add_member(WORKSPACES_KEY, ws)
         reply = await self._store.run(
             "agent_create",
             ws,
@@ -107,6 +115,9 @@ class AgentStore:
         by: Author,
     ) -> bool:
         """False when the agent was changed by somebody else since it was read."""
+        told = {
+            name: str(getattr(after, name)) for name in _TOLD if getattr(after, name) != getattr(before, name)
+        }
         reply = await self._store.run(
             "agent_update",
             ws,
@@ -122,6 +133,7 @@ class AgentStore:
             "" if message_ids is None else _json(list(message_ids)),
             by.model_dump_json(exclude_none=True, exclude_defaults=True),
             self._change_count,
+            _json(told),
         )
         match reply:
             case ["missing"]:

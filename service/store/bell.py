@@ -29,11 +29,16 @@ class Bell:
         self._pubsub = store.pubsub()
         self._waiters: dict[str, set[asyncio.Queue[str | None]]] = {}
         self._confirmed: dict[str, asyncio.Event] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+        self._connecting = asyncio.Lock()
+        self._reader: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def listen(self, channel: str) -> AsyncIterator["asyncio.Queue[str | None]"]:
-        """A queue of the channel's messages, from before this returns; None: some may be missing."""
+        """A queue of the channel's messages, from before this returns; None: some may be missing.
+
+        None also comes first of all where nobody has listened to the channel before.
+        """
         queue: asyncio.Queue[str | None] = asyncio.Queue(WAITING_MOST)
         self._waiters.setdefault(channel, set()).add(queue)
         try:
@@ -43,23 +48,31 @@ class Bell:
             self._waiters[channel].discard(queue)
 
     async def _subscribe(self, channel: str) -> None:
-        """Asks for a channel once and waits until the store has confirmed it, so nothing falls between."""
+        """Asks for a channel once and waits until the store has confirmed it, so nothing falls between.
+
+        The asking is a task of its own: a listener that is cancelled here must not take it along,
+        for others wait for the same confirmation.
+        """
         if channel not in self._confirmed:
             self._confirmed[channel] = asyncio.Event()
-            with suppress(
-                RedisError, OSError
-            ):  # a broken connection: the reader makes a new one and asks again
-                await self._pubsub.subscribe(channel)
-            if self._task is None:
-                self._task = asyncio.create_task(self._read(), name="bell")
+            task = asyncio.create_task(self._ask(channel), name="bell.ask")
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._confirmed[channel].wait(), CONFIRMED_S)
 
+    async def _ask(self, channel: str) -> None:
+        async with self._connecting:
+            with suppress(RedisError, OSError):  # the reader makes a new connection and asks for everything
+                await self._pubsub.subscribe(channel)
+            if self._reader is None:
+                self._reader = asyncio.create_task(self._read(), name="bell")
+
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        for task in [*self._asking, *([self._reader] if self._reader else [])]:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._task
+                await task
         await self._drop()
 
     async def _drop(self) -> None:
@@ -79,21 +92,20 @@ class Bell:
             if message["type"] == "message":
                 self._ring(message["channel"], message["data"])
             elif message["type"] == "subscribe":
+                # Only now does the store send everything: what came before may be missing.
                 self._confirmed[message["channel"]].set()
+                self._ring(message["channel"], None)
 
     async def _reconnect(self) -> None:
-        """A new connection with every channel there ever was; then all listeners are told to read again."""
+        """A new connection with every channel there ever was; listeners hear of it when it is confirmed."""
         while True:
-            await self._drop()
             await asyncio.sleep(RETRY_S)
-            self._pubsub = self._store.pubsub()
-            try:
-                await self._pubsub.subscribe(*self._confirmed)
-            except (RedisError, OSError):
-                continue
-            for channel in self._confirmed:
-                self._ring(channel, None)
-            return
+            async with self._connecting:
+                await self._drop()
+                self._pubsub = self._store.pubsub()
+                with suppress(RedisError, OSError):
+                    await self._pubsub.subscribe(*self._confirmed)
+                    return
 
     def _ring(self, channel: str, message: str | None) -> None:
         for queue in self._waiters.get(channel, ()):

@@ -254,9 +254,7 @@ def _refusal(reply: Reply, block_id: str, edit: Edit, lease: Lease | None) -> Bl
     return _refusal_of_attachment(reply, agent_id, block_id, lease)
 
 
-def _refusal_of_attachment(
-    reply: Reply, agent_id: str, block_id: str, lease: Lease | None
-) -> BlockwireError:
+def _refusal_of_attachment(reply: Reply, agent_id: str, block_id: str, lease: Lease | None) -> BlockwireError:
     match reply:
         case ["fence"]:
             return LeaseLost(lease.agent_id if lease else agent_id)

@@ -112,9 +112,6 @@ class StoreClient:
             "str | None", await self._guard(lambda: cast(Awaitable[Any], self._redis.hget(name, field)))
         )
 
-    async def put_field(self, name: str, field: str, value: str) -> None:
-        await self._guard(lambda: cast(Awaitable[Any], self._redis.hset(name, field, value)))
-
     async def drop_field(self, name: str, field: str) -> bool:
         return bool(await self._guard(lambda: cast(Awaitable[Any], self._redis.hdel(name, field))))
 
@@ -168,6 +165,11 @@ class StoreClient:
         """Entries of a stream from `after` (redis's notation: `(id` is exclusive) on, oldest first."""
         found = await self._guard(lambda: self._redis.xrange(name, min=after, max=upto, count=limit))
         return [(cast(str, id), cast(dict[str, str], fields)) for id, fields in found]
+
+    async def newest(self, name: str) -> str | None:
+        """The id of a stream's last entry."""
+        found = await self._guard(lambda: self._redis.xrevrange(name, count=1))
+        return cast(str, found[0][0]) if found else None
 
     async def hashes(self, names: Sequence[str]) -> list[dict[str, str]]:
         """Several hashes in one round trip, in order; {} for one that does not exist."""

@@ -8,6 +8,12 @@ nothing. Several pytest processes may ask at once: one builds, the others wait.
 
 Building needs a package index; where there is none, EnvironmentNotBuilt says so.
 
+New locks, when a version changes, which name no address:
+
+    echo letta-client==VERSION | uv pip compile - --universal --python-version 3.11 --generate-hashes \\
+        --no-emit-index-url --no-header --no-annotate --output-file python/FOLDER/requirements.txt
+    (cd typescript/FOLDER && npm install --package-lock-only --ignore-scripts)  # then drop every `funding`
+
 Elsewhere: what runs inside (python/, typescript/); who runs it (drivers.py).
 """
 
@@ -31,6 +37,11 @@ OLDEST_NODE = 20
 _BUILD_S = 300
 _SHOWN_LINES = 15
 _NODE_FILES = ("package.json", "package-lock.json", ".npmrc")
+_PIP = (
+    *("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "2"),
+    *("--only-binary", ":all:", "--require-hashes"),
+)
+_CI = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries", "1")
 
 
 class EnvironmentNotBuilt(Exception):
@@ -92,12 +103,6 @@ def _python_driver(sdk: Sdk) -> list[str]:
     return [str(python), str(sdk.home / "driver.py")]
 
 
-_PIP = (
-    *("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "2"),
-    *("--only-binary", ":all:", "--require-hashes"),
-)
-
-
 def _typescript_driver(sdk: Sdk) -> list[str]:
     node, npm = _node()
     here = sdk.environment
@@ -108,7 +113,7 @@ def _typescript_driver(sdk: Sdk) -> list[str]:
         if stale:
             shutil.rmtree(here, ignore_errors=True)
             _copy(locks, here)
-            _run(sdk, here, [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            _run(sdk, here, [npm, *_CI])
     with _building(here, "compiled", _digest(sources, installed)) as stale:
         if stale:
             shutil.rmtree(here / "src", ignore_errors=True)
@@ -180,7 +185,10 @@ def _run(sdk: Sdk, folder: Path, command: Sequence[str]) -> None:
     except subprocess.TimeoutExpired:
         raise EnvironmentNotBuilt(_not_built(sdk, command, f"was not done after {_BUILD_S} s")) from None
     if done.returncode != 0:
-        said = "\n".join(done.stdout.splitlines()[-_SHOWN_LINES:])
+        lines = done.stdout.splitlines()
+        said = "\n".join(
+            lines if len(lines) <= _SHOWN_LINES else [*lines[:5], "…", *lines[5 - _SHOWN_LINES :]]
+        )
         raise EnvironmentNotBuilt(_not_built(sdk, command, f"ended with {done.returncode}:\n{said}"))
 
 

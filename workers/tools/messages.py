@@ -4,7 +4,8 @@ A spoken message has no effect of its own: it is the call itself that clients se
 """
 
 import json
-from datetime import UTC, datetime, time, tzinfo
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from service.records.base import Page
@@ -83,14 +84,14 @@ def _moment(argument: str, text: str | None, zone: tzinfo, day_time: time) -> da
     """A date or a time in the agent's zone; a bare date is its first or last moment."""
     if text is None:
         return None
+    with suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text), day_time, zone)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ToolFailed(
             "ValueError", f"{argument} must be a date such as 2026-01-31 or 2026-01-31T14:30, got {text!r}"
         ) from None
-    if len(text) == len("2026-01-31"):
-        moment = datetime.combine(moment.date(), day_time)
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 

@@ -2,6 +2,7 @@
 --
 -- ARGV  1 agent  2 rev read  3 record as JSON  4 name before  5 name now  6 tags before as JSON  7 tags now as JSON
 --       8 pool  9 block ids as JSON or ''  10 message ids as JSON or ''  11 author as JSON  12 changes kept
+--       13 other fields of the hash as JSON
 -- Reply {'ok'}  {'missing'} {'moved'} {'noblock', block} {'nomessage', message} {'label', label, agent}
 -- include: clock
 -- include: attachment
@@ -25,6 +26,7 @@ end
 
 redis.call('HSET', K.agent(agent), 'record', ARGV[3], 'updated_at', MICROS)
 redis.call('HINCRBY', K.agent(agent), 'rev', 1)
+for name, text in pairs(cjson.decode(ARGV[13])) do redis.call('HSET', K.agent(agent), name, text) end
 redis.call('HSET', K.agent_state(agent), 'pool', ARGV[8])
 redis.call('ZREM', K.agents_named(ARGV[4]), agent)
 redis.call('ZADD', K.agents_named(ARGV[5]), now[2], agent)

@@ -6,8 +6,8 @@ A scene is a function below; its facts have the same names in all drivers.
 """
 
 import sys
-from itertools import count
 from typing import Any
+from uuid import uuid4
 
 from example import make_team
 from letta_client import AgentState, Block, Letta, MessageCreate
@@ -15,27 +15,35 @@ from report import Facts, Report, refused, script, wait_for
 
 BASE_URL = sys.argv[1]
 UNKNOWN = "00000000-0000-4000-8000-00000000abcd"
+EMBEDDING = "openai/text-embedding-3-small"
+"""For every agent: this generation's types know no agent without one, though the SDK takes it."""
+ABSENT = {
+    "Block": ["name"],  # removed from V1's answers before its last version
+    "LettaUsageStatistics": ["steps_messages"],
+    "Run": ["created_by_id", "job_type", "last_updated_by_id", "updated_at"],
+    "TerminalToolRule": ["prompt_template"],  # optional, and ignored
+    "ContinueToolRule": ["prompt_template"],
+}
 
 client = Letta(base_url=BASE_URL, token="LETTA_API_KEY")
-report = Report(unknown_to_v1=["name", "steps_messages"])
-numbers = count(1)
+report = Report(ABSENT)
 checked = report.checked
 
 
 def unique(word: str) -> str:
-    return f"old-python-{word}-{next(numbers)}"
+    return f"{word}-{uuid4().hex[:8]}"
 
 
 def scripted(*blocks: Block, **options: Any) -> AgentState:
-    """An agent that says what its messages tell it to, attached to these blocks."""
-    found = client.agents.create(
-        model="offline/scripted", block_ids=[block.id for block in blocks if block.id], **options
-    )
-    return checked(found)
+    """An agent attached to these blocks; unless it gets another model, its messages tell it what to say."""
+    given = {"model": "offline/scripted", "embedding": EMBEDDING, "block_ids": [block.id for block in blocks]}
+    return checked(client.agents.create(**given | options))
 
 
 def tell(agent: AgentState, words: str) -> Any:
-    return checked(client.agents.messages.create(agent.id, messages=[MessageCreate(role="user", content=words)]))
+    return checked(
+        client.agents.messages.create(agent.id, messages=[MessageCreate(role="user", content=words)])
+    )
 
 
 def prompt_of(agent: AgentState) -> str:
@@ -98,7 +106,9 @@ def older_worker() -> Facts:
     worker = scripted(block, agent_type="memgpt_agent")
     fact = {"label": "organization", "content": "The lift is out of order.", "request_heartbeat": True}
     bye = {"name": "send_message", "arguments": {"message": "Noted."}}
-    answer = tell(worker, script({"calls": [{"name": "core_memory_append", "arguments": fact}]}, {"calls": [bye]}))
+    answer = tell(
+        worker, script({"calls": [{"name": "core_memory_append", "arguments": fact}]}, {"calls": [bye]})
+    )
     return {
         "answer": [message.message_type for message in answer.messages],
         "words": answer.messages[-1].content,
@@ -112,7 +122,7 @@ def plain_words() -> Facts:
         client.blocks.create(label="organization", description="Facts about the release.", value="")
     )
     supervisor = scripted(block)
-    worker = checked(client.agents.create(model="offline/extractive", block_ids=[block.id]))
+    worker = scripted(block, model="offline/extractive")
     answer = tell(worker, "Please remember that the release moves to Thursday.")
     return {
         "words": answer.messages[-1].content,
@@ -131,16 +141,22 @@ def person() -> Facts:
 def blocks() -> Facts:
     label = unique("block")
     before = client.blocks.count()
-    made = checked(client.blocks.create(label=label, value="one", limit=500, description="A note", read_only=True))
+    made = checked(
+        client.blocks.create(label=label, value="one", limit=500, description="A note", read_only=True)
+    )
     made_facts = block_facts(made)
     others = [checked(client.blocks.create(label=label, value=str(n))) for n in range(4)]
     counted = client.blocks.count()
     changed = checked(
-        client.blocks.modify(made.id, value="two", description="Another", metadata={"colour": "red"}, limit=600)
+        client.blocks.modify(
+            made.id, value="two", description="Another", metadata={"colour": "red"}, limit=600
+        )
     )
     everything = checked(client.blocks.list(label=label, limit=100))
     agent = scripted(made)
     sharers = checked(client.blocks.agents.list(made.id))
+    pages = [client.blocks.list(label=label, limit=2)]
+    pages.append(client.blocks.list(label=label, limit=2, after=pages[0][-1].id))
     client.blocks.delete(made.id)
     return {
         "label": label,
@@ -149,7 +165,7 @@ def blocks() -> Facts:
         "retrieved": block_facts(checked(client.blocks.retrieve(others[0].id))),
         "made": [made.id, *(block.id for block in others)],
         "listed": [block.id for block in everything],
-        "first_two": [block.id for block in client.blocks.list(label=label, limit=2)],
+        "paged": [block.id for page in pages for block in page],
         "counted": counted - before,
         "sharers": [one.id for one in sharers],
         "agent": agent.id,
@@ -169,9 +185,13 @@ def agents() -> Facts:
     )
     others = [scripted(tags=[tag]) for _ in range(4)]
     counted = client.agents.count()
-    changed = checked(client.agents.modify(made.id, name=f"{name}-renamed", description="Another", tags=[tag, "new"]))
+    changed = checked(
+        client.agents.modify(made.id, name=f"{name}-renamed", description="Another", tags=[tag, "new"])
+    )
     retrieved = checked(client.agents.retrieve(made.id))
     listed = checked(client.agents.list(tags=[tag], limit=100))
+    pages = [client.agents.list(tags=[tag], limit=2)]
+    pages.append(client.agents.list(tags=[tag], limit=2, after=pages[0][-1].id))
     named = checked(client.agents.list(name=f"{name}-renamed"))
     client.agents.delete(made.id)
     return {
@@ -182,6 +202,7 @@ def agents() -> Facts:
         "retrieved": agent_facts(retrieved),
         "made": [made.id, *(agent.id for agent in others)],
         "listed": [agent.id for agent in listed],
+        "paged": [agent.id for page in pages for agent in page],
         "named": [agent.id for agent in named],
         "counted": counted - before,
         "after_delete": refused(lambda: client.agents.retrieve(made.id)),
@@ -206,7 +227,9 @@ def core_memory() -> Facts:
         "changed_for_all": client.blocks.retrieve(shared.id).value,
         "prompt": prompt_of(agent),
         "clash": refused(lambda: client.agents.blocks.attach(agent.id, clashing.id)),
-        "memory": sorted(str(one.label) for one in checked(client.agents.core_memory.retrieve(agent.id)).blocks),
+        "memory": sorted(
+            str(one.label) for one in checked(client.agents.core_memory.retrieve(agent.id)).blocks
+        ),
     }
     detached = checked(client.agents.blocks.detach(agent.id, shared.id))
     return facts | {
@@ -234,7 +257,12 @@ def messages() -> Facts:
         "stop_reason": answer.stop_reason.stop_reason,
         "steps": answer.usage.step_count,
         "tokens": [answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens],
-        "run": {"id": begun.id, "status": begun.status, "agent_id": begun.agent_id, "background": begun.background},
+        "run": {
+            "id": begun.id,
+            "status": begun.status,
+            "agent_id": begun.agent_id,
+            "background": begun.background,
+        },
         "ended": {
             "id": ended.id,
             "status": ended.status,
@@ -273,17 +301,19 @@ def refusals() -> Facts:
         "unknown_agent": refused(lambda: client.agents.retrieve(f"agent-{UNKNOWN}")),
         "unknown_agent_changed": refused(lambda: client.agents.modify(f"agent-{UNKNOWN}", name="x")),
         "unknown_agent_deleted": refused(lambda: client.agents.delete(f"agent-{UNKNOWN}")),
-        "unknown_agent_told": refused(lambda: client.agents.messages.create(f"agent-{UNKNOWN}", messages=ask)),
+        "unknown_agent_told": refused(
+            lambda: client.agents.messages.create(f"agent-{UNKNOWN}", messages=ask)
+        ),
         "unknown_agent_listed": refused(lambda: client.agents.messages.list(f"agent-{UNKNOWN}")),
         "unknown_agent_blocks": refused(lambda: client.agents.blocks.list(f"agent-{UNKNOWN}")),
         "unknown_label": refused(lambda: client.agents.blocks.retrieve(agent.id, "nowhere")),
         "unknown_attached": refused(lambda: client.agents.blocks.attach(agent.id, f"block-{UNKNOWN}")),
         "not_attached": refused(lambda: client.agents.blocks.detach(agent.id, block.id)),
         "unknown_run": refused(lambda: client.runs.retrieve(f"run-{UNKNOWN}")),
-        "unknown_model": refused(lambda: client.agents.create(model="anthropic/claude-none")),
+        "unknown_model": refused(lambda: client.agents.create(model="nobody/knows")),
         "bad_handle": refused(lambda: client.agents.create(model="nothing")),
         "malformed_id": refused(lambda: client.blocks.retrieve("block-1")),
-        "malformed_field": refused(lambda: client.blocks.create(label="x", value="x", limit="many")),  # type: ignore[arg-type]
+        "malformed_field": refused(lambda: scripted(block_ids=["block-1"])),
         "no_messages": refused(lambda: client.agents.messages.create(agent.id, messages=[])),
     }
 

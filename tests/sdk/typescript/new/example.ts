@@ -1,0 +1,29 @@
+/** The example that V1's users know, as they wrote it for SDK 1; only the base URL is ours. */
+
+import Letta from "@letta-ai/letta-client";
+
+export async function makeTeam(baseUrl: string) {
+    const client = new Letta({ baseURL: baseUrl, apiKey: "LETTA_API_KEY" });
+
+    // a block of its own, to be shared
+    const block = await client.blocks.create({
+        label: "organization",
+        description: "What everybody in the organization has to know.",
+        value: "There is nothing to know yet; write here what there is.",
+    });
+
+    // a supervisor and a worker, both attached to it
+    const supervisor = await client.agents.create({
+        model: "anthropic/claude-3-5-sonnet-20241022",
+        embedding: "openai/text-embedding-3-small",
+        memory_blocks: [{ label: "persona", value: "I am a supervisor" }],
+        block_ids: [block.id],
+    });
+    const worker = await client.agents.create({
+        model: "anthropic/claude-3-5-sonnet-20241022",
+        embedding: "openai/text-embedding-3-small",
+        memory_blocks: [{ label: "persona", value: "I am a worker" }],
+        block_ids: [block.id],
+    });
+    return { client, block, supervisor, worker };
+}

@@ -1,0 +1,5 @@
+/** Where this version of the SDK keeps the embedding models. */
+
+import { LettaClient } from "@letta-ai/letta-client";
+
+export const embeddingModels = (client: LettaClient) => client.models.embeddings.list();

@@ -1,0 +1,129 @@
+"""Team: short ways to what tests need: blocks, agents, leases, and everything the store holds."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from redis.asyncio import Redis
+
+from service.bootstrap import Service
+from service.records.agents import Agent, AgentFields, NewAgent
+from service.records.base import DEFAULT_WORKSPACE
+from service.records.blocks import Author, Block, BlockFields, Change, Edit, EditOutcome
+from service.records.messages import NewMessage
+from service.records.runs import Lease, OpenRun, Ready
+from service.store.client import StoreClient
+from service.store.keys import key, workspace_prefix
+from service.store.leases import LeaseStore
+
+WS = DEFAULT_WORKSPACE
+ALICE = Author(name="alice")
+RUN_SECONDS = 86_400
+
+
+async def wait_until(fact: str, holds: Callable[[], Awaitable[bool]], deadline_s: float = 20) -> None:
+    """Until something is so; fails with the name of the fact."""
+    end = time.monotonic() + deadline_s
+    while not await holds():
+        assert time.monotonic() < end, f"waited {deadline_s} s in vain until {fact}"
+        await asyncio.sleep(0.005)
+
+
+def raw(store: StoreClient) -> "Redis":
+    """The connection below the store's door, for tests that look or break in."""
+    return store._redis
+
+
+async def contents(redis: "Redis") -> dict[str, Any]:
+    """Every key with its type, its content and whether it ends by itself."""
+    found: dict[str, Any] = {}
+    for name in sorted(await redis.keys("*")):
+        kind = await redis.type(name)
+        found[name] = (kind, await _READ[kind](redis, name), await redis.ttl(name) >= 0)
+    return found
+
+
+_READ: dict[str, Callable[[Any, str], Awaitable[Any]]] = {
+    "string": lambda redis, name: redis.get(name),
+    "hash": lambda redis, name: redis.hgetall(name),
+    "set": lambda redis, name: redis.smembers(name),
+    "list": lambda redis, name: redis.lrange(name, 0, -1),
+    "zset": lambda redis, name: redis.zrange(name, 0, -1, withscores=True),
+    "stream": lambda redis, name: redis.xrange(name),
+}
+
+
+class Team:
+    """One workspace and the rooms around it."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.store = service.store
+        self.leases = LeaseStore(service.store, RUN_SECONDS)
+
+    @property
+    def redis(self) -> "Redis":
+        return raw(self.store)
+
+    async def block(self, value: str = "", label: str = "notes", **fields: Any) -> Block:
+        return await self.service.blocks.create(WS, BlockFields(label=label, value=value, **fields), ALICE)
+
+    async def agent(self, *blocks: Block, **fields: Any) -> Agent:
+        new = NewAgent(model="offline/extractive", block_ids=[block.id for block in blocks], **fields)
+        return await self.service.agents.create(WS, new, ALICE)
+
+    async def edit(
+        self, block: Block, operation: Any, text: str = "", by: Author = ALICE, **more: Any
+    ) -> EditOutcome:
+        edit = Edit(operation=operation, text=text, **more)
+        return await self.service.blocks.edit(WS, block.id, edit, by)
+
+    async def configure(self, block: Block, **fields: Any) -> EditOutcome:
+        return await self.edit(block, "configure", fields=BlockFields(**fields))
+
+    async def update(self, agent: Agent, **fields: Any) -> Agent:
+        return await self.service.agents.configure(WS, agent.id, AgentFields(**fields), ALICE)
+
+    async def send(self, agent: Agent, text: str = "Hello.", **more: Any) -> str:
+        return (await self.service.messages.send(WS, agent.id, [NewMessage(content=text)], **more)).id
+
+    async def ready(self, agent: Agent) -> Ready:
+        """The agent, ready: what its next lease needs."""
+        state = await self.state(agent)
+        assert state["status"] == "ready"
+        return Ready(agent_id=agent.id, generation=int(state["generation"]), pool=state["pool"])
+
+    async def lease(self, agent: Agent, ms: int = 60_000, worker: str = "worker-1") -> Lease:
+        """A lease on an agent that has a message."""
+        if (await self.state(agent))["status"] == "idle":
+            await self.send(agent)
+        ready = await self.ready(agent)
+        lease = await self.leases.take(WS, agent.id, ready.generation, worker, ms)
+        assert lease is not None
+        return lease
+
+    async def working(self, agent: Agent) -> tuple[Lease, OpenRun]:
+        """A lease, and the run that was begun under it."""
+        lease = await self.lease(agent)
+        run = await self.leases.next_run(lease)
+        assert run is not None
+        return lease, run
+
+    async def state(self, agent: Agent) -> Mapping[str, str]:
+        return await self.store.hash(key(WS, "agent_state", agent.id))
+
+    async def changes(self) -> list[Change]:
+        return await self.service.changes.after(WS, "0-0", limit=10_000)
+
+    async def history(self, block: Block) -> list[dict[str, str]]:
+        entries = await self.store.entries(key(WS, "block_history", block.id))
+        return [fields | {"id": id} for id, fields in entries]
+
+    async def everything(self) -> dict[str, Any]:
+        return await contents(self.redis)
+
+    async def names(self) -> set[str]:
+        """The keys of the workspace, without its prefix."""
+        prefix = workspace_prefix(WS)
+        return {name.removeprefix(prefix) for name in await self.redis.keys("*") if name.startswith(prefix)}

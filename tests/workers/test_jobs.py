@@ -1,0 +1,206 @@
+"""Jobs: a stale one does nothing, a cancelled one hands back, a broken one is left to the sweeper."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+from arq.worker import Retry
+from structlog.testing import capture_logs
+
+from service.errors import NotFound, StoreUnreachable
+from service.records.agents import Agent
+from service.records.base import Page
+from tests.workers.bench import WS, Bench, call, calls, says
+from workers import jobs
+from workers.keeper import Keeper
+
+pytestmark = pytest.mark.anyio
+
+FIND = call("conversation_search", query="x")
+
+
+@pytest.fixture
+def keeper(bench: Bench) -> Keeper:
+    return Keeper(bench.service)
+
+
+@pytest.fixture
+def ctx(bench: Bench, keeper: Keeper) -> dict[str, Any]:
+    return {
+        "service": bench.service,
+        "worker_id": "one",
+        "keeper": keeper,
+        "loop": bench.loop,
+        "job_id": "my-key",
+    }
+
+
+async def step(bench: Bench, ctx: dict[str, Any], agent: Agent) -> None:
+    await jobs.step(ctx, WS, agent.id, await bench.generation(agent))
+
+
+def hangs(bench: Bench) -> asyncio.Event:
+    """The next model call says that it has begun, and never ends."""
+    begun = asyncio.Event()
+
+    async def hang() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    bench.models.meanwhile[len(bench.requests)] = hang
+    return begun
+
+
+def raises(failure: Exception) -> Callable[..., Awaitable[object]]:
+    async def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    return fail
+
+
+async def test_a_job_carries_its_agent_to_the_end_of_its_inbox(bench: Bench, ctx: dict[str, Any]) -> None:
+    agent = await bench.agent()
+    runs = [await bench.script(agent, says("x")) for _ in range(3)]
+    await step(bench, ctx, agent)
+    assert {(await bench.service.runs.read(WS, run.id)).status for run in runs} == {"completed"}
+
+
+@pytest.mark.parametrize("off", [-1, 1])
+async def test_a_job_of_another_generation_does_nothing(bench: Bench, ctx: dict[str, Any], off: int) -> None:
+    agent = await bench.agent()
+    run = await bench.script(agent, says("x"))
+    await jobs.step(ctx, WS, agent.id, await bench.generation(agent) + off)
+    assert (await bench.service.runs.read(WS, run.id)).status == "created"
+    assert bench.requests == []
+
+
+async def test_the_same_job_twice_at_once_is_one(bench: Bench, ctx: dict[str, Any]) -> None:
+    agent = await bench.agent()
+    await bench.script(agent, calls(FIND), says("x"))
+    await asyncio.gather(step(bench, ctx, agent), step(bench, ctx, agent), step(bench, ctx, agent))
+    assert len(bench.requests) == 2
+
+
+async def test_a_cancelled_job_hands_its_agent_back_at_once(bench: Bench, ctx: dict[str, Any]) -> None:
+    agent = await bench.agent()
+    begun = hangs(bench)
+    run = await bench.script(agent, says("x"))
+    job = asyncio.create_task(step(bench, ctx, agent))
+    with anyio.fail_after(5):
+        await begun.wait()
+    job.cancel()
+    await asyncio.wait({job}, timeout=5)
+    assert (await bench.state(agent))["status"] == "ready"
+    assert (await bench.service.runs.read(WS, run.id)).tries == 0
+    await step(bench, ctx, agent)
+    assert (await bench.service.runs.read(WS, run.id)).status == "completed"
+
+
+@pytest.mark.parametrize("failure", ["lost", "away"])
+async def test_a_hand_back_that_fails_is_only_noted(
+    bench: Bench, ctx: dict[str, Any], monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
+    agent = await bench.agent()
+    begun = hangs(bench)
+    await bench.script(agent, says("x"))
+    job = asyncio.create_task(step(bench, ctx, agent))
+    with anyio.fail_after(5):
+        await begun.wait()
+    if failure == "lost":
+        await bench.lose(agent)
+    else:
+        monkeypatch.setattr(bench.service.leases, "give_back", raises(StoreUnreachable("gone")))
+    with capture_logs() as logs:
+        job.cancel()
+        await asyncio.wait({job}, timeout=5)
+    assert [log["event"] for log in logs] == ["agent.left"]
+
+
+async def test_a_job_that_lost_its_lease_stops_and_hands_nothing_back(
+    bench: Bench, ctx: dict[str, Any], keeper: Keeper
+) -> None:
+    agent = await bench.agent()
+    begun = hangs(bench)
+    await bench.script(agent, says("x"))
+    job = asyncio.create_task(step(bench, ctx, agent))
+    with anyio.fail_after(5):
+        await begun.wait()
+    await bench.lose(agent)
+    generation = await bench.generation(agent)
+    await keeper.renew()
+    await asyncio.wait({job}, timeout=5)
+    assert job.done()
+    assert job.exception() is None
+    assert await bench.generation(agent) == generation
+
+
+async def test_a_lease_found_lost_at_a_write_ends_the_job_quietly(bench: Bench, ctx: dict[str, Any]) -> None:
+    agent = await bench.agent()
+    bench.models.meanwhile[0] = lambda: bench.lose(agent)
+    run = await bench.script(agent, says("x"))
+    with capture_logs() as logs:
+        await step(bench, ctx, agent)
+    assert "lease.lost" in [log["event"] for log in logs]
+    assert (await bench.service.runs.read(WS, run.id)).status == "running"
+
+
+@pytest.mark.parametrize(
+    ("failure", "event"),
+    [(StoreUnreachable("gone"), "step.deferred"), (RuntimeError("a bug"), "step.broken")],
+)
+async def test_what_breaks_a_step_is_left_to_the_sweeper(
+    bench: Bench, ctx: dict[str, Any], failure: Exception, event: str
+) -> None:
+    agent = await bench.agent()
+    bench.models.meanwhile[0] = raises(failure)
+    run = await bench.script(agent, says("x"))
+    with capture_logs() as logs:
+        await step(bench, ctx, agent)
+    assert event in [log["event"] for log in logs]
+    assert (await bench.state(agent))["status"] == "leased"
+    await bench.take_over(agent)
+    assert (await bench.service.runs.read(WS, run.id)).status == "completed"
+
+
+async def test_a_store_that_is_away_when_the_lease_is_taken_raises_nothing_to_arq(
+    bench: Bench, ctx: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await bench.agent()
+    await bench.script(agent, says("x"))
+    monkeypatch.setattr(bench.service.leases, "take", raises(StoreUnreachable("gone")))
+    with capture_logs() as logs:
+        await step(bench, ctx, agent)
+    assert [log["event"] for log in logs] == ["job.deferred"]
+
+
+async def test_a_job_sends_a_text_and_gives_the_run(bench: Bench, ctx: dict[str, Any]) -> None:
+    agent = await bench.agent()
+    run_id = await jobs.send_message(ctx, agent.id, "Hello.")
+    run = await bench.service.runs.read(WS, run_id)
+    assert (run.background, [one.content for one in run.messages]) == (True, ["Hello."])
+    await step(bench, ctx, agent)
+    assert (await bench.service.runs.read(WS, run_id)).status == "completed"
+
+
+async def test_the_same_job_id_gives_the_same_run(bench: Bench, ctx: dict[str, Any]) -> None:
+    agent = await bench.agent()
+    first = await jobs.send_message(ctx, agent.id, "Hello.")
+    again = await jobs.send_message(ctx, agent.id, "Hello.")
+    other = await jobs.send_message(ctx | {"job_id": "other"}, agent.id, "Hello.")
+    assert first == again != other
+    assert len(await bench.service.runs.find(WS, agent.id, Page())) == 2
+
+
+async def test_a_message_that_is_refused_fails_its_job_with_the_reason(ctx: dict[str, Any]) -> None:
+    with pytest.raises(NotFound, match="agent-unknown"):
+        await jobs.send_message(ctx, "agent-unknown", "Hello.")
+
+
+async def test_a_message_is_tried_again_when_the_store_is_away(
+    bench: Bench, ctx: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.service.messages, "send", raises(StoreUnreachable("gone")))
+    with pytest.raises(Retry):
+        await jobs.send_message(ctx, "agent-1", "Hello.")
