@@ -15,6 +15,7 @@ from service.changes import Changes
 from service.errors import StoreUnreadable
 from service.leases import Leases
 from service.messages import Messages
+from service.output import Output
 from service.queue import PREFIXES, Queue, connect
 from service.records.base import DEFAULT_WORKSPACE, Micros
 from service.runs import Runs
@@ -38,6 +39,7 @@ class Service:
     agents: Agents
     messages: Messages
     runs: Runs
+    output: Output
     leases: Leases
     changes: Changes
     subscriptions: Subscriptions
@@ -58,13 +60,15 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     blocks = Blocks(store, settings)
     agents = Agents(store, settings, blocks, catalog, now)
     changes = Changes(store, bell)
+    runs = Runs(store, bell)
     return Service(
         settings=settings,
         catalog=catalog,
         blocks=blocks,
         agents=agents,
         messages=Messages(store, jobs, catalog),
-        runs=Runs(store, bell),
+        runs=runs,
+        output=Output(store, bell, runs),
         leases=Leases(store, settings, jobs),
         changes=changes,
         subscriptions=Subscriptions(store, agents, blocks, changes, jobs, now),

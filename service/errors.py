@@ -125,6 +125,10 @@ class LeaseLost(BlockwireError):
         self.agent_id = agent_id
 
 
+class Expired(BlockwireError):
+    """It was there and is no longer kept."""
+
+
 class UnknownModel(BlockwireError):
     """No such model handle. `embedding` says which of the two lists was searched."""
 

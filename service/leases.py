@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from service.queue import Queue
 from service.records.messages import Message
-from service.records.runs import Lease, OpenRun, Ready, Run, RunError, Step, StopReason, Usage
+from service.records.runs import Lease, OpenRun, OutputEvent, Ready, Run, RunError, Step, StopReason, Usage
 from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.keys import WORKSPACES_KEY
@@ -98,6 +98,12 @@ class Leases:
             seen=seen,
             stop_reason=stop_reason,
             error=error,
+        )
+
+    async def tell(self, lease: Lease, run_id: str, events: Sequence[OutputEvent]) -> None:
+        """Adds to what the run says to those who listen."""
+        await self._store.tell(
+            lease, run_id, [event.model_dump_json(exclude={"seq"}, exclude_defaults=True) for event in events]
         )
 
     async def finish(

@@ -46,19 +46,19 @@ class Runs:
 
     async def wait(self, ws: str, run_id: str) -> Run:
         """The run, once it has ended. Listens before it looks, so that no end falls between."""
-        async with self._bell.listen(key(ws, "output")) as rings:
+        async with self._bell.listen(key(ws, "output"), run_id) as rings:
             while True:
                 run = await self._store.read(ws, run_id)
                 if run.status not in ("created", "running"):
                     return run
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._rung(rings, run_id), LOOK_AGAIN_S)
+                    await asyncio.wait_for(self._rung(rings), LOOK_AGAIN_S)
 
     @staticmethod
-    async def _rung(rings: "asyncio.Queue[str | None]", run_id: str) -> None:
+    async def _rung(rings: "asyncio.Queue[str | None]") -> None:
         while True:
             ring = await rings.get()
-            if ring is None or (ring.startswith(run_id) and not ring.endswith(" running")):
+            if ring is None or not ring.endswith(" running"):
                 return
 
 

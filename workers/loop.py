@@ -21,14 +21,15 @@ from service.errors import Invalid, UnknownModel
 from service.prompts import heartbeat_event
 from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
-from service.records.runs import Lease, ModelReply, OpenRun, RunError, Step, StopReason
+from service.records.runs import Lease, ModelReply, OpenRun, Run, RunError, Step, StopReason
 from service.tool_rules import continues, is_terminal, missing_before_exit, needs_approval
-from workers.models.base import ModelError
+from workers.models.base import Model, ModelError, ModelRequest
 from workers.models.registry import Models
 from workers.request import calls_that_count, request_of, tools_now
 from workers.tools.context import ToolContext
 from workers.tools.registry import Tools
 from workers.transcript import Transcript, gather, refresh
+from workers.voice import Voice
 
 log = structlog.get_logger()
 
@@ -116,11 +117,12 @@ class Loop:
             created_at=0,
             model_handle=handle,
             provider_name=handle.partition("/")[0],
+            message_id=derived_id("message", run.id, run.step_count, lease.generation),
         )
         began = time.perf_counter_ns()
         try:
             entry, model = await self._models.for_handle(handle)
-            reply = await model.answer(request_of(transcript, entry))
+            reply = await self._ask(lease, run, step, model, request_of(transcript, entry))
         except ModelError as failure:
             return step, failure.as_run_error()
         except (Invalid, UnknownModel) as refusal:
@@ -137,6 +139,20 @@ class Loop:
         )
         await self._service.leases.store_answer(lease, step)
         return step, None
+
+    async def _ask(
+        self, lease: Lease, run: Run, step: Step, model: Model, request: ModelRequest
+    ) -> ModelReply:
+        """The model's complete answer; passed on as it arrives where the sender asked for that."""
+        if run.options.output != "tokens":
+            return await model.answer(request)
+        voice = Voice(self._service, lease, run, step)
+        try:
+            reply = await model.answer(request, voice.emit)
+            await voice.flush()
+            return reply
+        finally:
+            await voice.close()
 
     async def _fail(
         self, lease: Lease, transcript: Transcript, step: Step, error: RunError | None
@@ -203,7 +219,7 @@ class Loop:
         messages = [message.model_copy(update={"step_id": step.id}) for message in messages]
         if reply.text or reply.tool_calls or reply.reasoning:
             answer = Message(
-                id=derived_id("message", step.id, "answer"),
+                id=step.message_id or derived_id("message", step.id, "answer"),
                 role="assistant",
                 content=reply.text,
                 reasoning=reply.reasoning,

@@ -19,8 +19,7 @@ from typing import Annotated, Any, cast
 import structlog
 from pydantic import BaseModel, Field, StringConstraints
 from pydantic_core import to_json
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from service.changes import Resync, StillHere
 from service.errors import StoreUnreachable
@@ -28,6 +27,7 @@ from service.http.calls import Call, Nothing
 from service.http.errors import Malformed
 from service.http.routing import Route
 from service.http.schemas.bounds import BlockId, Label
+from service.http.streams import EventStream
 from service.records.base import iso
 from service.records.blocks import Author, Change
 
@@ -36,7 +36,6 @@ log = structlog.get_logger()
 BEAT_S = 10.0
 """A feed says at least that it is alive when it has said nothing for so long."""
 _ID = r"^[0-9]{1,19}-[0-9]{1,19}$"
-_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 ChangeId = Annotated[str, StringConstraints(pattern=_ID)]
 
@@ -100,7 +99,7 @@ async def follow_block(call: Call[FeedQuery, Nothing]) -> Response:
 async def _feed(call: Call[Any, Any], after: str | None, wants: Callable[[Change], bool]) -> Response:
     """The answer. Where it begins is settled before it is sent, so that nothing done after that is missed."""
     begin = _last_event_id(call) or after or await call.service.changes.last_id(call.ws)
-    return _Feed(_events(call, begin, wants))
+    return EventStream(_events(call, begin, wants))
 
 
 def _last_event_id(call: Call[Any, Any]) -> str | None:
@@ -108,18 +107,6 @@ def _last_event_id(call: Call[Any, Any]) -> str | None:
     if given and not re.fullmatch(_ID, given, re.ASCII):
         raise Malformed("header.Last-Event-ID: must be the id of a change, such as 1700000000-1")
     return given or None
-
-
-class _Feed(StreamingResponse):
-    """An endless answer; when its client leaves, or the server ends, it stops listening at once."""
-
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(events, headers=_HEADERS, media_type="text/event-stream")
-        self._events = events
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._events):
-            await super().__call__(scope, receive, send)
 
 
 async def _events(

@@ -19,12 +19,13 @@ from service.http.schemas.messages import (
     AsyncSendRequest,
     MessageListQuery,
     SendRequest,
+    check_streaming,
     new_messages,
-    refuse_streaming,
     run_options,
 )
 from service.http.schemas.runs import LettaResponse, RunResponse, letta_response, run_response
 from service.http.schemas.transcript import ApiMessage, View, api_messages, has_inner_monologue
+from service.http.streams import stream_of
 from service.records.base import Page
 from service.records.runs import Run
 
@@ -37,7 +38,9 @@ async def send(call: Call[Nothing, SendRequest]) -> Response:
     The reply holds everything the run produced after its input, why it stopped and what it used. A failing
     model is answered with 401, 402, 429, 500 or 504 and an `error` object.
     """
-    refuse_streaming(call.body, is_legacy(call.headers))
+    check_streaming(call.body, is_legacy(call.headers))
+    if call.body.streaming:
+        return await stream(call)
     agent_id = call.path["agent_id"]
     begun = await call.service.messages.send(
         call.ws, agent_id, new_messages(call.body), run_options(call.body), background=False
@@ -46,6 +49,28 @@ async def send(call: Call[Nothing, SendRequest]) -> Response:
     if run.error is not None and run.error.type.startswith("llm_"):
         raise ModelFailed(run.error)
     return json_answer(letta_response(run, await _produced(call, run)))
+
+
+async def stream(call: Call[Nothing, SendRequest]) -> Response:
+    """Send to an agent and follow the reply as it is made
+
+    Server-sent events: whole messages as steps end, or with `stream_tokens` pieces as the model writes them;
+    then the stop reason, the usage and `[DONE]`. With `background` every object carries a `seq_id`, by which
+    `POST /v1/runs/{run_id}/stream` goes on after a lost connection. Leaving does not stop the run.
+    """
+    body = call.body
+    tokens, background = bool(body.stream_tokens), bool(body.background)
+    run = await call.service.messages.send(
+        call.ws,
+        call.path["agent_id"],
+        new_messages(body),
+        run_options(body).model_copy(update={"output": "tokens" if tokens else "steps"}),
+        background=background,
+        kind="send_message_streaming",
+    )
+    pings = body.include_pings is not False
+    view = await view_of(call, run)
+    return stream_of(call, run, view, tokens=tokens, pings=pings, numbered=background)
 
 
 async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
@@ -57,7 +82,7 @@ async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
         call.ws,
         call.path["agent_id"],
         new_messages(call.body),
-        run_options(call.body),
+        run_options(call.body).model_copy(update={"output": "steps"}),
         background=True,
         kind="send_message_async",
         callback_url=call.body.callback_url,
@@ -119,6 +144,15 @@ _PATH = "/v1/agents/{agent_id}/messages"
 
 ROUTES = [
     Route("POST", _PATH, send, "Messages", LettaResponse, example=_HELLO),
+    Route(
+        "POST",
+        f"{_PATH}/stream",
+        stream,
+        "Messages",
+        ApiMessage,
+        example=_HELLO,
+        media_type="text/event-stream",
+    ),
     Route("POST", f"{_PATH}/async", send_async, "Messages", RunResponse, example=_HELLO),
     Route("GET", _PATH, find, "Messages", list[ApiMessage]),
     Route("PATCH", f"{_PATH}/{{message_id}}", modify, "Messages"),

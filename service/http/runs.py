@@ -8,8 +8,15 @@ from service.http.calls import Call, Nothing
 from service.http.messages import view_of
 from service.http.paging import part_of
 from service.http.routing import Route
-from service.http.schemas.runs import RunListQuery, RunMessagesQuery, RunResponse, run_response
+from service.http.schemas.runs import (
+    RunListQuery,
+    RunMessagesQuery,
+    RunResponse,
+    RunStreamRequest,
+    run_response,
+)
 from service.http.schemas.transcript import ApiMessage, api_messages
+from service.http.streams import stream_of
 
 
 async def find(call: Call[RunListQuery, Nothing]) -> Response:
@@ -45,8 +52,27 @@ async def messages(call: Call[RunMessagesQuery, Nothing]) -> Response:
     return json_answer(api_messages(part, await view_of(call, run)))
 
 
+async def stream(call: Call[Nothing, RunStreamRequest]) -> Response:
+    """Follow a background run, from wherever you were
+
+    The stream of a send with `background`, or of an async one, from behind the object with a `seq_id` on.
+    """
+    run = await call.service.runs.read(call.ws, call.path["run_id"])
+    await call.service.output.check(call.ws, run.id)
+    return stream_of(
+        call,
+        run,
+        await view_of(call, run),
+        tokens=run.options.output == "tokens",
+        pings=call.body.include_pings is not False,
+        numbered=True,
+        after=call.body.starting_after,
+    )
+
+
 ROUTES = [
     Route("GET", "/v1/runs/", find, "Runs", list[RunResponse]),
     Route("GET", "/v1/runs/{run_id}", retrieve, "Runs", RunResponse),
+    Route("POST", "/v1/runs/{run_id}/stream", stream, "Runs", ApiMessage, media_type="text/event-stream"),
     Route("GET", "/v1/runs/{run_id}/messages", messages, "Runs", list[ApiMessage]),
 ]

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from service.records.base import Micros, Record
 from service.records.blocks import Change
-from service.records.messages import NewMessage, Reasoning, ToolCall
+from service.records.messages import Message, NewMessage, Reasoning, ToolCall
 
 
 class Usage(Record):
@@ -89,6 +89,8 @@ class RunOptions(Record):
     include_return_message_types: list[str] | None = None
     override_model: str | None = None
     override_system: str | None = None
+    output: Literal["none", "steps", "tokens"] = "none"
+    """What is kept for streams while the run goes on: nothing, whole messages, or pieces as well."""
 
 
 class Run(Record):
@@ -129,10 +131,32 @@ class Step(Record):
     model_handle: str | None = None
     provider_name: str | None = None
     reply: ModelReply | None = None
+    message_id: str | None = None
+    """The id of the message that the reply becomes; another one each time the model is asked."""
     stop_reason: StopReason | None = None
     error: RunError | None = None
     model_ns: int | None = None
     tools_ns: int | None = None
+
+
+class Piece(Record):
+    """A part of an answer as it arrives; `index` tells parallel tool calls apart."""
+
+    kind: Literal["text", "reasoning", "tool_call"]
+    text: str = ""
+    index: int = 0
+    tool_call_id: str | None = None
+    tool_name: str | None = None
+
+
+class OutputEvent(Record):
+    """What a run says while it goes on. `seq` grows by one from 1; `end` is the last."""
+
+    seq: int = 0
+    kind: Literal["message", "piece", "end"]
+    message: Message | None = None
+    """A whole stored message; or, with a piece, its id, step and time only."""
+    piece: Piece | None = None
 
 
 class OpenRun(Record):

@@ -27,25 +27,32 @@ class Bell:
     def __init__(self, store: StoreClient) -> None:
         self._store = store
         self._pubsub = store.pubsub()
-        self._waiters: dict[str, set[asyncio.Queue[str | None]]] = {}
+        self._waiters: dict[str, dict[str | None, set[asyncio.Queue[str | None]]]] = {}
         self._confirmed: dict[str, asyncio.Event] = {}
         self._asking: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def listen(self, channel: str) -> AsyncIterator["asyncio.Queue[str | None]"]:
+    async def listen(
+        self, channel: str, topic: str | None = None
+    ) -> AsyncIterator["asyncio.Queue[str | None]"]:
         """A queue of the channel's messages, from before this returns; None: some may be missing.
+
+        With a topic only of those whose first word it is, so that many may wait for one thing each.
 
         None also comes first of all where nobody has listened to the channel before.
         """
         queue: asyncio.Queue[str | None] = asyncio.Queue(WAITING_MOST)
-        self._waiters.setdefault(channel, set()).add(queue)
+        waiters = self._waiters.setdefault(channel, {}).setdefault(topic, set())
+        waiters.add(queue)
         try:
             await self._subscribe(channel)
             yield queue
         finally:
-            self._waiters[channel].discard(queue)
+            waiters.discard(queue)
+            if not waiters:
+                self._waiters[channel].pop(topic, None)
 
     async def _subscribe(self, channel: str) -> None:
         """Asks for a channel once and waits until the store has confirmed it, so nothing falls between.
@@ -108,7 +115,10 @@ class Bell:
                     return
 
     def _ring(self, channel: str, message: str | None) -> None:
-        for queue in self._waiters.get(channel, ()):
+        topics = self._waiters.get(channel, {})
+        topic = None if message is None else message.partition(" ")[0]
+        heard = topics.values() if topic is None else (topics.get(None, ()), topics.get(topic, ()))
+        for queue in [queue for waiters in heard for queue in waiters]:
             if queue.full():
                 while not queue.empty():
                     queue.get_nowait()

@@ -75,6 +75,7 @@ KEYS: dict[str, Key] = {
     "run_messages": Key("run:", "list: message ids", "runs", WITH_RUN, ":messages"),
     "run_steps": Key("run:", "list: step ids", "runs", WITH_RUN, ":steps"),
     "run_notes": Key("run:", "list: notes of others' edits (JSON)", "runs", WITH_RUN, ":notes"),
+    "run_output": Key("run:", "stream, id = <seq>-0: event (JSON)", "runs", "3 h after its run", ":output"),
     "run_effects": Key("run:", "hash: effect id -> outcome (JSON)", "blocks", WITH_RUN, ":effects"),
     "step": Key("step:", "string: JSON", "runs", WITH_RUN),
 }

@@ -19,6 +19,15 @@ def _fenced(reply: Reply, lease: Lease) -> Reply:
     return reply
 
 
+def _messages(messages: Sequence[Message]) -> str:
+    """Messages as step_store takes them; what the agent made is output, what it was given is not."""
+    rows = [
+        (message.id, body_of(message), "1" if message.role in ("assistant", "tool") else "")
+        for message in messages
+    ]
+    return json.dumps(rows, ensure_ascii=False)
+
+
 class LeaseStore:
     """What a worker does to agents and runs under a lease."""
 
@@ -134,7 +143,7 @@ class LeaseStore:
                 step.id,
                 step.model_dump_json(exclude=None if stamped else {"created_at"}, exclude_defaults=True),
                 "1" if stamped else "",
-                json.dumps([(message.id, body_of(message)) for message in messages], ensure_ascii=False),
+                _messages(messages),
                 usage.model_dump_json(),
                 context_tokens,
                 step_count,
@@ -143,6 +152,15 @@ class LeaseStore:
                 status_of(stop_reason) if stop_reason else "",
                 error.model_dump_json() if error else "",
                 self._run_seconds,
+            ),
+            lease,
+        )
+
+    async def tell(self, lease: Lease, run_id: str, events: Sequence[str]) -> None:
+        """Adds events (JSON) to a run's output."""
+        _fenced(
+            await self._store.run(
+                "output_tell", lease.workspace, lease.agent_id, lease.generation, run_id, *events
             ),
             lease,
         )

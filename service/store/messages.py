@@ -25,7 +25,14 @@ class MessageStore:
 
     async def send(self, ws: str, run: Run) -> tuple[int | None, Ready | None]:
         """The time it was created, or None for a known run; and whether its agent became ready."""
-        reply = await self._store.run("message_send", ws, run.agent_id, run.id, record_of(run))
+        reply = await self._store.run(
+            "message_send",
+            ws,
+            run.agent_id,
+            run.id,
+            record_of(run),
+            "1" if run.options.output != "none" else "",
+        )
         if reply[0] == "missing":
             raise NotFound("agent", run.agent_id)
         if reply[0] == "known":

@@ -10,8 +10,6 @@ from tests.store.team import ALICE, WS, Team, raw
 pytestmark = pytest.mark.anyio
 
 
-
-
 async def test_the_same_id_again_gives_the_recorded_outcome(team: Team) -> None:
     block = await team.block("one")
     first = await team.edit(block, "append", "!", edit_id="e1")

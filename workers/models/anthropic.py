@@ -24,9 +24,9 @@ import httpx2
 from anthropic.types import RawContentBlockDelta, RawContentBlockStartEvent, RawMessageStreamEvent
 
 from service.records.messages import Message, Reasoning, ToolCall
-from service.records.runs import ModelReply, Usage
+from service.records.runs import ModelReply, Piece, Usage
 from workers.models.attempts import gather, no_long_pause, persist
-from workers.models.base import Emit, ModelError, ModelRequest, Piece, ignore
+from workers.models.base import Emit, ModelError, ModelRequest, ignore
 from workers.models.failures import Provider
 from workers.models.turns import arguments_of, settle
 

@@ -17,8 +17,8 @@ from typing import Protocol, TypeVar
 
 import httpx2
 
-from service.records.runs import ModelReply
-from workers.models.base import Emit, ModelError, Piece, ignore
+from service.records.runs import ModelReply, Piece
+from workers.models.base import Emit, ModelError, ignore
 from workers.models.failures import Provider
 
 LONGEST_PAUSE_S = 30.0

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from service.records.base import Record
 from service.records.messages import Message
-from service.records.runs import ModelReply, RunError, StopReason
+from service.records.runs import ModelReply, Piece, RunError, StopReason
 
 
 class ToolSpec(Record):
@@ -40,16 +40,6 @@ class ModelRequest(Record):
     temperature: float | None = None
     thinking_tokens: int | None = None
     """A budget for the model's own thinking, where the provider has such a thing; None: none asked."""
-
-
-class Piece(Record):
-    """A part of an answer as it arrives; `index` tells parallel tool calls apart."""
-
-    kind: Literal["text", "reasoning", "tool_call"]
-    text: str = ""
-    index: int = 0
-    tool_call_id: str | None = None
-    tool_name: str | None = None
 
 
 Emit = Callable[[Piece], Awaitable[None]]

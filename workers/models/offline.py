@@ -8,8 +8,8 @@ Elsewhere: the two models (scripted.py, extractive.py).
 """
 
 from service.records.messages import Message
-from service.records.runs import ModelReply, Usage
-from workers.models.base import Emit, ModelRequest, Piece
+from service.records.runs import ModelReply, Piece, Usage
+from workers.models.base import Emit, ModelRequest
 
 _PIECE_CHARS = 24
 

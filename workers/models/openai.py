@@ -25,9 +25,9 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
 
 from service.records.messages import Message, Reasoning, ToolCall
-from service.records.runs import ModelReply, Usage
+from service.records.runs import ModelReply, Piece, Usage
 from workers.models.attempts import gather, no_long_pause, persist
-from workers.models.base import Emit, ModelError, ModelRequest, Piece, ignore
+from workers.models.base import Emit, ModelError, ModelRequest, ignore
 from workers.models.failures import Provider
 from workers.models.turns import arguments_of, settle
 

@@ -207,12 +207,12 @@ def run_options(body: AsyncSendRequest) -> RunOptions:
     return RunOptions(**given)
 
 
-def refuse_streaming(body: SendRequest, legacy: bool) -> None:
-    """V1's rules for the four streaming fields, then the one that says: not here yet."""
+def check_streaming(body: SendRequest, legacy: bool) -> None:
+    """V1's rules for the four streaming fields."""
     if body.streaming and legacy:
         raise Misused("streaming: needs an SDK of 1.x; use POST …/messages/stream or send without it")
     if body.streaming:
-        raise Invalid("streaming", "not available yet in this version; send without it")
+        return
     for field, asked in (
         ("stream_tokens", body.stream_tokens),
         ("background", body.background),

@@ -74,6 +74,15 @@ class RunListQuery(PageQuery):
     order_by: Literal["created_at"] = "created_at"
 
 
+class RunStreamRequest(BaseModel):
+    """Where to go on in a run's stream."""
+
+    starting_after: int = Field(default=0, ge=0, description="go on behind the object with this `seq_id`")
+    include_pings: bool | None = True
+    poll_interval: float | None = Field(default=None, description="accepted; nothing is polled here")
+    batch_size: int | None = Field(default=None, description="accepted; objects come as they are made")
+
+
 class RunMessagesQuery(PageQuery):
     limit: int = Field(
         default=100, ge=0, description="stored messages, which may show as several; 0 means all"
@@ -99,11 +108,17 @@ def run_response(run: Run) -> RunResponse:
 
 def letta_response(run: Run, messages: list[ApiMessage]) -> LettaResponse:
     """The reply to a blocking send whose run has ended."""
-    usage = UsageTold(
+    return LettaResponse(messages=messages, stop_reason=stop_told(run), usage=usage_told(run))
+
+
+def stop_told(run: Run) -> StopReasonTold:
+    return StopReasonTold(stop_reason=run.stop_reason or "error")
+
+
+def usage_told(run: Run) -> UsageTold:
+    return UsageTold(
         **vars(run.usage),
         total_tokens=run.usage.total_tokens,
         step_count=run.step_count,
         context_tokens=run.context_tokens,
     )
-    stop = StopReasonTold(stop_reason=run.stop_reason or "error")
-    return LettaResponse(messages=messages, stop_reason=stop, usage=usage)

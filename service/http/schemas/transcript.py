@@ -145,7 +145,7 @@ def _numbered(message: Message, view: View) -> Iterator[ApiMessage]:
 
 
 def _pieces(message: Message, view: View) -> Iterator[ApiMessage]:
-    common = _common(message)
+    common = common_of(message)
     if message.role == "system":
         yield SystemMessage(**common, content=message.plain_text())
     elif message.role == "user":
@@ -220,7 +220,8 @@ def _is_echo(given: ToolReturn, view: View) -> bool:
     return spoke and given.status == "success"
 
 
-def _common(message: Message) -> dict[str, Any]:
+def common_of(message: Message) -> dict[str, Any]:
+    """The fields that every piece of a message has."""
     at = datetime.fromtimestamp(message.created_at // 1_000_000, UTC)
     return {
         "id": message.id,

@@ -11,7 +11,7 @@ for _, wake in ipairs(cjson.decode(ARGV[3])) do
     for _, change in ipairs(wake.changes) do redis.call('RPUSH', K.agent_woken(wake.agent), change) end
     if not redis.call('HGET', K.agent_state(wake.agent), 'wake_run') then
       redis.call('HSET', K.agent_state(wake.agent), 'wake_run', wake.run)
-      local woken = send(wake.agent, wake.run, wake.record)
+      local woken = send(wake.agent, wake.run, wake.record, '')
       if woken then
         for _, word in ipairs({wake.agent, woken[1], woken[2]}) do table.insert(reply, word) end
       end

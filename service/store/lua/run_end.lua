@@ -1,7 +1,9 @@
 -- run_end(agent, run, stop_reason, status, error, keep): the end of a run, once; its caller is rung.
 -- keep: seconds until all that belongs to the run goes. Past RUNS_KEPT runs of an agent the oldest go at once.
 -- include: clock
+-- include: output
 local RUNS_KEPT = 1000
+local OUTPUT_SECONDS = 10800
 
 local function parts_of(run)
   return {K.run(run), K.run_messages(run), K.run_steps(run), K.run_notes(run), K.run_effects(run)}
@@ -13,10 +15,12 @@ local function run_end(agent, run, stop_reason, status, error, keep)
   redis.call('HSET', K.run(run), 'status', status, 'stop_reason', stop_reason, 'completed_at', MICROS)
   if error ~= '' then redis.call('HSET', K.run(run), 'error', error) end
   redis.call('HDEL', K.agent_state(agent), 'run_id', 'tries')
+  tell(run, '{"kind":"end"}')
   local took = before[2] and math.floor((tonumber(MICROS) - tonumber(before[2])) / 1000) or 0
   redis.call('HSET', K.agent(agent), 'last_run_completion', MICROS, 'last_stop_reason', stop_reason,
     'last_run_duration_ms', string.format('%d', took))
   for _, part in ipairs(parts_of(run)) do redis.call('EXPIRE', part, keep) end
+  redis.call('EXPIRE', K.run_output(run), OUTPUT_SECONDS)
   for _, step in ipairs(redis.call('LRANGE', K.run_steps(run), 0, -1)) do redis.call('EXPIRE', K.step(step), keep) end
   if redis.call('ZCARD', K.agent_runs(agent)) > RUNS_KEPT then
     local oldest = redis.call('ZRANGE', K.agent_runs(agent), 0, 0)[1]

@@ -1,9 +1,10 @@
--- send(agent, run, record): a new run into an agent's inbox. Returns {generation, pool} if that made the agent ready.
+-- send(agent, run, record, output): a new run into an agent's inbox; output '1': what it says is kept for streams.
+-- Returns {generation, pool} if that made the agent ready.
 -- include: clock
 -- include: ready
-local function send(agent, run, record)
+local function send(agent, run, record, output)
   local seq = redis.call('HINCRBY', K.meta(), 'seq', 1)
-  redis.call('HSET', K.run(run), 'record', record, 'status', 'created', 'created_at', MICROS)
+  redis.call('HSET', K.run(run), 'record', record, 'status', 'created', 'created_at', MICROS, 'output', output)
   redis.call('ZADD', K.runs(), seq, run)
   redis.call('ZADD', K.agent_runs(agent), seq, run)
   redis.call('RPUSH', K.agent_inbox(agent), run)

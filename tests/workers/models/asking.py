@@ -3,7 +3,8 @@
 from typing import Any
 
 from service.records.messages import Message, ToolCall, ToolReturn
-from workers.models.base import ModelRequest, Piece, ToolSpec
+from service.records.runs import Piece
+from workers.models.base import ModelRequest, ToolSpec
 
 WEATHER = ToolSpec(
     name="weather",

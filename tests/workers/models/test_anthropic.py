@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from service.records.messages import Reasoning
+from service.records.runs import Piece
 from tests.standin import Answer, Call, Event, Standin, fails
 from tests.workers.models.asking import (
     WEATHER,
@@ -19,7 +20,7 @@ from tests.workers.models.asking import (
 )
 from workers.models import attempts
 from workers.models.anthropic import AnthropicModel
-from workers.models.base import ModelError, ModelRequest, Piece
+from workers.models.base import ModelError, ModelRequest
 
 pytestmark = pytest.mark.anyio
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from service.records.messages import Reasoning
+from service.records.runs import Piece
 from tests.standin import Answer, Call, Event, Standin, fails
 from tests.workers.models.asking import WEATHER, Listener, calling, message, request, results, user
 from workers.models import attempts
-from workers.models.base import ModelError, ModelRequest, Piece
+from workers.models.base import ModelError, ModelRequest
 from workers.models.openai import OpenAIModel
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,78 @@
+"""Output: what a run says while it goes on, from the worker that carries it to whoever listens.
+
+A run whose sender asked for it keeps its events in a stream of its own, until
+three hours after its end. A listener reads it from any seq on and is rung for
+more; one that leaves does not stop the run, and one that comes back goes on
+where it was.
+
+Elsewhere: who writes it (leases.py, workers/voice.py).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from service.errors import Expired, Invalid
+from service.records.messages import Message
+from service.records.runs import OutputEvent
+from service.runs import LOOK_AGAIN_S, Runs
+from service.store.bell import Bell
+from service.store.client import StoreClient
+from service.store.keys import key
+
+READ_MOST = 500
+
+
+class Output:
+    """Reading and following; Leases alone writes."""
+
+    def __init__(self, store: StoreClient, bell: Bell, runs: Runs) -> None:
+        self._store = store
+        self._bell = bell
+        self._runs = runs
+
+    async def check(self, ws: str, run_id: str) -> None:
+        """Raises NotFound, Invalid for a run that keeps no output, Expired for one whose output is gone."""
+        run = await self._runs.read(ws, run_id)
+        if run.options.output == "none":
+            raise Invalid("run_id", "this run keeps no stream; send with background or async to have one")
+        ended = run.status not in ("created", "running")
+        if ended and await self._store.newest(key(ws, "run_output", run_id)) is None:
+            raise Expired(f"the stream of run {run_id} is no longer kept; read its messages instead")
+
+    async def follow(self, ws: str, run_id: str, after: int = 0) -> AsyncIterator[OutputEvent | None]:
+        """Every event after a seq, once and in order, `end` last. None: nothing happened for a while."""
+        stream = key(ws, "run_output", run_id)
+        async with self._bell.listen(key(ws, "output"), run_id) as rings:
+            while True:
+                found = await self._store.entries(stream, after=f"({after}-0", limit=READ_MOST)
+                for id, fields in found:
+                    after = int(id.partition("-")[0])
+                    event = _event(fields["event"], after)
+                    yield event
+                    if event.kind == "end":
+                        return
+                if len(found) == READ_MOST:
+                    continue
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(rings.get(), LOOK_AGAIN_S)
+                    while not rings.empty():
+                        rings.get_nowait()
+                    continue
+                run = await self._runs.read(ws, run_id)
+                if run.status in ("created", "running"):
+                    yield None
+                elif not await self._store.entries(stream, after=f"({after}-0", limit=1):
+                    yield OutputEvent(seq=after + 1, kind="end")
+                    return
+
+
+def _event(text: str, seq: int) -> OutputEvent:
+    return OutputEvent.model_validate_json(text).model_copy(update={"seq": seq})
+
+
+def piece_of(message_id: str, step_id: str, run_id: str, agent_id: str, at: int) -> Message:
+    """What is known of a message while its pieces arrive."""
+    return Message(
+        id=message_id, agent_id=agent_id, role="assistant", created_at=at, step_id=step_id, run_id=run_id
+    )
