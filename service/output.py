@@ -32,10 +32,14 @@ class Output:
         self._runs = runs
 
     async def check(self, ws: str, run_id: str) -> None:
-        """Raises NotFound, Invalid for a run that keeps no output, Expired for one whose output is gone."""
+        """Whether one can come back to a run's output.
+
+        Raises NotFound, Invalid for a run that its sender did not put into the background, Expired for
+        one whose output is gone.
+        """
         run = await self._runs.read(ws, run_id)
-        if run.options.output == "none":
-            raise Invalid("run_id", "this run keeps no stream; send with background or async to have one")
+        if run.options.output == "none" or not run.background:
+            raise Invalid("run_id", "not a background run; send with background or async to have its stream")
         ended = run.status not in ("created", "running")
         if ended and await self._store.newest(key(ws, "run_output", run_id)) is None:
             raise Expired(f"the stream of run {run_id} is no longer kept; read its messages instead")
@@ -52,12 +56,7 @@ class Output:
                     yield event
                     if event.kind == "end":
                         return
-                if len(found) == READ_MOST:
-                    continue
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(rings.get(), LOOK_AGAIN_S)
-                    while not rings.empty():
-                        rings.get_nowait()
+                if len(found) == READ_MOST or await _rung(rings):
                     continue
                 run = await self._runs.read(ws, run_id)
                 if run.status in ("created", "running"):
@@ -65,6 +64,16 @@ class Output:
                 elif not await self._store.entries(stream, after=f"({after}-0", limit=1):
                     yield OutputEvent(seq=after + 1, kind="end")
                     return
+
+
+async def _rung(rings: "asyncio.Queue[str | None]") -> bool:
+    """Whether there was a ring before it is time to look for oneself; several count as one."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(rings.get(), LOOK_AGAIN_S)
+        while not rings.empty():
+            rings.get_nowait()
+        return True
+    return False
 
 
 def _event(text: str, seq: int) -> OutputEvent:

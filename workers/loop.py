@@ -11,6 +11,7 @@ kind goes on while it calls tools, the heartbeat kind while it asks to.
 
 import json
 import time
+from functools import partial
 from typing import Any
 
 import structlog
@@ -21,11 +22,11 @@ from service.errors import Invalid, UnknownModel
 from service.prompts import heartbeat_event
 from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
-from service.records.runs import Lease, ModelReply, OpenRun, Run, RunError, Step, StopReason
+from service.records.runs import Lease, ModelReply, OpenRun, RunError, Step, StopReason
 from service.tool_rules import continues, is_terminal, missing_before_exit, needs_approval
 from workers.models.base import Model, ModelError, ModelRequest
 from workers.models.registry import Models
-from workers.request import calls_that_count, request_of, tools_now
+from workers.request import calls_that_count, is_told_at_once, request_of, tools_now
 from workers.tools.context import ToolContext
 from workers.tools.registry import Tools
 from workers.transcript import Transcript, gather, refresh
@@ -122,7 +123,7 @@ class Loop:
         began = time.perf_counter_ns()
         try:
             entry, model = await self._models.for_handle(handle)
-            reply = await self._ask(lease, run, step, model, request_of(transcript, entry))
+            reply = await self._ask(lease, transcript, step, model, request_of(transcript, entry))
         except ModelError as failure:
             return step, failure.as_run_error()
         except (Invalid, UnknownModel) as refusal:
@@ -141,12 +142,13 @@ class Loop:
         return step, None
 
     async def _ask(
-        self, lease: Lease, run: Run, step: Step, model: Model, request: ModelRequest
+        self, lease: Lease, transcript: Transcript, step: Step, model: Model, request: ModelRequest
     ) -> ModelReply:
         """The model's complete answer; passed on as it arrives where the sender asked for that."""
+        run = transcript.run
         if run.options.output != "tokens":
             return await model.answer(request)
-        voice = Voice(self._service, lease, run, step)
+        voice = Voice(self._service, lease, run, step, partial(is_told_at_once, transcript))
         try:
             reply = await model.answer(request, voice.emit)
             await voice.flush()

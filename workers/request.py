@@ -11,6 +11,7 @@ from service.prompts import packed_result
 from service.records.agents import Agent
 from service.records.messages import Message, ToolCall, ToolReturn
 from service.records.models import ModelEntry
+from service.records.runs import Piece
 from service.tool_rules import allowed_tools, forces_call, is_terminal, prefilled
 from service.tools import BUILT_IN, with_heartbeat
 from workers.models.base import ModelRequest, ToolSpec
@@ -66,6 +67,18 @@ def calls_that_count(transcript: Transcript, calls: list[ToolCall]) -> list[Tool
     """Of the calls of one answer those that are carried out, with the arguments that a rule fixes put in."""
     counting = calls if calls_in_parallel(transcript.agent) else calls[:1]
     return [_filled_in(transcript, call) for call in counting]
+
+
+def is_told_at_once(transcript: Transcript, piece: Piece) -> bool:
+    """Whether a piece may be shown before its answer is complete: what is shown has to stay true.
+
+    Calls that will not count are never shown; one whose arguments a rule fixes comes whole, with those.
+    """
+    if piece.kind != "tool_call":
+        return True
+    counts = piece.index == 0 or calls_in_parallel(transcript.agent)
+    rules = transcript.agent.tool_rules or []
+    return counts and not prefilled(rules, piece.tool_name or "", transcript.called)
 
 
 def _filled_in(transcript: Transcript, call: ToolCall) -> ToolCall:

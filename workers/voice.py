@@ -6,6 +6,7 @@ meanwhile, the loss is learnt here first and ends the model call.
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from service.bootstrap import Service
@@ -18,49 +19,58 @@ GATHER_S = 0.03
 class Voice:
     """One answer's way out. `emit` is what the model calls; `flush` before the answer is stored."""
 
-    def __init__(self, service: Service, lease: Lease, run: Run, step: Step) -> None:
+    def __init__(
+        self, service: Service, lease: Lease, run: Run, step: Step, wanted: Callable[[Piece], bool]
+    ) -> None:
+        """`wanted`: whether a piece is said; what is not comes with the stored answer, or never."""
         self._service = service
         self._lease = lease
         self._run = run
         self._step = step
+        self._wanted = wanted
         self._pieces: list[Piece] = []
         self._sending: asyncio.Task[None] | None = None
+        self._complete = asyncio.Event()
 
     async def emit(self, piece: Piece) -> None:
         """Takes a piece. Raises LeaseLost or StoreUnreachable from an earlier sending."""
+        if not self._wanted(piece):
+            return
         if self._pieces and _joins(self._pieces[-1], piece):
             last = self._pieces[-1]
             self._pieces[-1] = last.model_copy(update={"text": last.text + piece.text})
         else:
             self._pieces.append(piece)
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send_soon())
-        elif self._sending.done():
+        if self._sending is not None and self._sending.done():
             self._sending.result()
-            self._sending = asyncio.create_task(self._send_soon())
+            self._sending = None
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_all(), name="voice")
 
     async def flush(self) -> None:
-        """Sends what is left, after what is being sent."""
+        """Sends what is left at once, after what is being sent."""
+        self._complete.set()
         if self._sending is not None:
             await self._sending
-            self._sending = None
-        await self._send()
 
     async def close(self) -> None:
-        """For an answer that failed: nothing more is sent."""
-        if self._sending is not None:
-            self._sending.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._sending
-
-    async def _send_soon(self) -> None:
-        await asyncio.sleep(GATHER_S)
-        await self._send()
-
-    async def _send(self) -> None:
-        pieces, self._pieces = self._pieces, []
-        if not pieces:
+        """Ends the sending, whatever came of it; of an answer that failed nothing more is said."""
+        if self._sending is None:
             return
+        self._sending.cancel()
+        await asyncio.wait({self._sending})
+        if not self._sending.cancelled():
+            self._sending.exception()  # told to whoever emits or flushes; here it would hide why we close
+
+    async def _send_all(self) -> None:
+        """What has gathered, until nothing does: what comes while it is being sent does not wait for more."""
+        while self._pieces:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._complete.wait(), GATHER_S)
+            pieces, self._pieces = self._pieces, []
+            await self._send(pieces)
+
+    async def _send(self, pieces: list[Piece]) -> None:
         message = piece_of(
             self._step.message_id or "",
             self._step.id,

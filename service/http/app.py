@@ -1,5 +1,6 @@
 """The app: all routes behind one door, with the service open for as long as the app lives."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -38,9 +39,15 @@ ROUTES: list[Route] = [
 ]
 
 
-def create_app(settings: Settings, service: Service | None = None) -> Starlette:
-    """The ASGI app; it opens its own service unless it is given one, which stays the giver's to close."""
-    door = Door(Table([*ROUTES, *documentation(ROUTES)]), guarded=is_loopback(settings.host))
+def create_app(
+    settings: Settings, service: Service | None = None, ending: asyncio.Event | None = None
+) -> Starlette:
+    """The ASGI app; it opens its own service unless it is given one, which stays the giver's to close.
+
+    Streams that have no end of their own end when `ending` is set.
+    """
+    table = Table([*ROUTES, *documentation(ROUTES)])
+    door = Door(table, guarded=is_loopback(settings.host), ending=ending or asyncio.Event())
     door.service = service
 
     @asynccontextmanager

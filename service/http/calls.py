@@ -8,7 +8,7 @@ Malformed, which names each field.
 import asyncio
 import re
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
@@ -40,7 +40,10 @@ class Nothing(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Query, Body]):
-    """One request, read and checked. `path` holds the path's parameters."""
+    """One request, read and checked. `path` holds the path's parameters.
+
+    `ending` is set when this server stops: streams end then.
+    """
 
     service: Service
     path: Mapping[str, str]
@@ -50,6 +53,7 @@ class Call(Generic[Query, Body]):
     receive: Receive
     by: Author = _API
     ws: str = DEFAULT_WORKSPACE
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def while_connected(self, work: Awaitable[Result]) -> Result:
         """The work's result; if the client leaves first, the waiting (never the run) is given up."""

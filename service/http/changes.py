@@ -99,7 +99,7 @@ async def follow_block(call: Call[FeedQuery, Nothing]) -> Response:
 async def _feed(call: Call[Any, Any], after: str | None, wants: Callable[[Change], bool]) -> Response:
     """The answer. Where it begins is settled before it is sent, so that nothing done after that is missed."""
     begin = _last_event_id(call) or after or await call.service.changes.last_id(call.ws)
-    return EventStream(_events(call, begin, wants))
+    return EventStream(_events(call, begin, wants), call.ending)
 
 
 def _last_event_id(call: Call[Any, Any]) -> str | None:

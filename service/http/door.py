@@ -4,6 +4,7 @@ The door finds the route, reads the call, lets the handler answer and turns what
 was raised into V1's shape (errors.py). No middleware stands before it.
 """
 
+import asyncio
 import re
 import uuid
 from time import perf_counter_ns
@@ -39,8 +40,9 @@ log = structlog.get_logger()
 class Door(BaseRoute):
     """Answers all HTTP requests from a table. `service` is None while it is not open."""
 
-    def __init__(self, table: Table, *, guarded: bool) -> None:
+    def __init__(self, table: Table, *, guarded: bool, ending: asyncio.Event) -> None:
         self.service: Service | None = None
+        self._ending = ending
         self._table = table
         self._guarded = guarded
         self._default_queries = {
@@ -91,8 +93,10 @@ class Door(BaseRoute):
             query = parse_query(route.query, sent) if sent else self._default_queries[route.query]
         body: Any = _NOTHING
         if route.body is not None:
-            body = parse_body(route.body, await read_body(receive, headers))
-        return Call(self.service, path, query, body, headers, receive, author_of(headers))
+            sent_body = await read_body(receive, headers)
+            body = parse_body(route.body, sent_body or (b"{}" if route.body_optional else b""))
+        by = author_of(headers)
+        return Call(self.service, path, query, body, headers, receive, by, ending=self._ending)
 
 
 def _sent_path(scope: Scope) -> str:

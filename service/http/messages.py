@@ -27,7 +27,7 @@ from service.http.schemas.runs import LettaResponse, RunResponse, letta_response
 from service.http.schemas.transcript import ApiMessage, View, api_messages, has_inner_monologue
 from service.http.streams import stream_of
 from service.records.base import Page
-from service.records.runs import Run
+from service.records.runs import Run, RunOptions
 
 _HELLO = {"messages": [{"role": "user", "content": "What do you know?"}]}
 
@@ -58,18 +58,15 @@ async def stream(call: Call[Nothing, SendRequest]) -> Response:
     then the stop reason, the usage and `[DONE]`. With `background` every object carries a `seq_id`, by which
     `POST /v1/runs/{run_id}/stream` goes on after a lost connection. Leaving does not stop the run.
     """
-    body = call.body
+    body, agent_id = call.body, call.path["agent_id"]
     tokens, background = bool(body.stream_tokens), bool(body.background)
+    messages = new_messages(body)
+    options = run_options(body).model_copy(update={"output": "tokens" if tokens else "steps"})
+    view = await view_of(call, agent_id, options)  # nothing may fail once the message is sent
     run = await call.service.messages.send(
-        call.ws,
-        call.path["agent_id"],
-        new_messages(body),
-        run_options(body).model_copy(update={"output": "tokens" if tokens else "steps"}),
-        background=background,
-        kind="send_message_streaming",
+        call.ws, agent_id, messages, options, background=background, kind="send_message_streaming"
     )
     pings = body.include_pings is not False
-    view = await view_of(call, run)
     return stream_of(call, run, view, tokens=tokens, pings=pings, numbered=background)
 
 
@@ -124,20 +121,20 @@ def chronological(page: Page) -> Page:
     return page.model_copy(update={"before": page.after, "after": page.before})
 
 
-async def view_of(call: Call[Any, Any], run: Run) -> View:
+async def view_of(call: Call[Any, Any], agent_id: str, options: RunOptions) -> View:
     """How the sender of a run wants to see its messages."""
     try:
-        agent_type = (await call.service.agents.read(call.ws, run.agent_id)).agent_type
+        agent_type = (await call.service.agents.read(call.ws, agent_id)).agent_type
     except NotFound:
         agent_type = ""
-    return View(inner_monologue=has_inner_monologue(agent_type), **vars(run.options))
+    return View(inner_monologue=has_inner_monologue(agent_type), **vars(options))
 
 
 async def _produced(call: Call[Nothing, SendRequest], run: Run) -> list[ApiMessage]:
     stored = await call.service.runs.messages(call.ws, run.id)
     after_input = stored[len(run.messages) :]
     spoken = [message for message in after_input if message.role in ("assistant", "tool")]
-    return api_messages(spoken, await view_of(call, run))
+    return api_messages(spoken, await view_of(call, run.agent_id, run.options))
 
 
 _PATH = "/v1/agents/{agent_id}/messages"

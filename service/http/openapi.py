@@ -106,7 +106,10 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
         operation["parameters"] += _query_parameters(route.query)
     if route.body is not None:
         content = {"schema": schemas[repr(route.body), "validation"], "example": route.example}
-        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+        operation["requestBody"] = {
+            "required": not route.body_optional,
+            "content": {"application/json": content},
+        }
     return operation
 
 

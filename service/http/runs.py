@@ -49,7 +49,7 @@ async def messages(call: Call[RunMessagesQuery, Nothing]) -> Response:
         if cursor and cursor not in known:
             raise NotFound("message", cursor)
     part = part_of(stored, page, lambda message: message.id)
-    return json_answer(api_messages(part, await view_of(call, run)))
+    return json_answer(api_messages(part, await view_of(call, run.agent_id, run.options)))
 
 
 async def stream(call: Call[Nothing, RunStreamRequest]) -> Response:
@@ -62,7 +62,7 @@ async def stream(call: Call[Nothing, RunStreamRequest]) -> Response:
     return stream_of(
         call,
         run,
-        await view_of(call, run),
+        await view_of(call, run.agent_id, run.options),
         tokens=run.options.output == "tokens",
         pings=call.body.include_pings is not False,
         numbered=True,
@@ -73,6 +73,14 @@ async def stream(call: Call[Nothing, RunStreamRequest]) -> Response:
 ROUTES = [
     Route("GET", "/v1/runs/", find, "Runs", list[RunResponse]),
     Route("GET", "/v1/runs/{run_id}", retrieve, "Runs", RunResponse),
-    Route("POST", "/v1/runs/{run_id}/stream", stream, "Runs", ApiMessage, media_type="text/event-stream"),
+    Route(
+        "POST",
+        "/v1/runs/{run_id}/stream",
+        stream,
+        "Runs",
+        ApiMessage,
+        media_type="text/event-stream",
+        body_optional=True,
+    ),
     Route("GET", "/v1/runs/{run_id}/messages", messages, "Runs", list[ApiMessage]),
 ]

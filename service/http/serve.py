@@ -23,7 +23,7 @@ from service.settings import Settings
 
 log = structlog.get_logger()
 
-_STREAMS_END_S = 5  # event streams still open after that are cut, well before `up` loses patience
+_STREAMS_END_S = 5  # answers that are not complete after that are cut, well before `up` loses patience
 _KEEP_ALIVE_S = 75  # longer than clients keep an idle connection, so that they are the ones to close it
 
 
@@ -31,8 +31,9 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     """Serve until told to stop; every resource is closed again when this returns."""
     with listener:
         async with store_for(settings) as reachable:
-            app = _OneLineStart(create_app(reachable))
-            server = uvicorn.Server(_config(app))
+            ending = asyncio.Event()
+            app = _OneLineStart(create_app(reachable, ending=ending))
+            server = _Server(_config(app), ending)
             # uvicorn raises the signal that stopped it once more, and the store is still to be closed.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, _already_stopping)
@@ -59,6 +60,18 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_STREAMS_END_S,
     )
+
+
+class _Server(uvicorn.Server):
+    """Tells streams to end before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.set()
+        await super().shutdown(sockets)
 
 
 class _OneLineStart:

@@ -2,42 +2,89 @@
 
 Order: a ping with the run's id, messages, the stop reason, the usage, `[DONE]`.
 Pings repeat while nothing happens. A failure comes after status 200 as V1 has
-it: its stop reason, an `error` event, `[DONE]`. A client that leaves does not
-stop the run.
+it: its stop reason, an `error` event, `[DONE]`. A stream that ends before its run
+(the store is away, this process stops, nothing happens for long) says so in the
+same way, as `stream_incomplete`. A client that leaves does not stop the run.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, cast
 from uuid import uuid4
 
+import structlog
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from service.errors import NotFound, StoreUnreachable
 from service.http.calls import Call
-from service.http.schemas.runs import stop_told, usage_told
+from service.http.schemas.runs import StopReasonTold, stop_told, usage_told
 from service.http.schemas.stream import SEQS_PER_EVENT, Renderer
 from service.http.schemas.transcript import View
-from service.records.runs import OutputEvent, Run
+from service.records.runs import OutputEvent, Run, RunError
+
+log = structlog.get_logger()
 
 PING_S = 20.0
+SILENT_S = 1800.0
+"""A stream of a run from which nothing at all came for so long is ended."""
+STUCK_S = 600.0
+"""A client that takes nothing for so long is given up."""
 DONE = b"data: [DONE]\n\n"
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events; when the client leaves, or the server ends, what makes them is closed at once."""
+    """Server-sent events; when the client leaves, what makes them is closed at once.
 
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(events, headers=HEADERS, media_type="text/event-stream")
+    When this process stops (`ending`) it is closed too, and `last_words` are sent.
+    """
+
+    def __init__(
+        self, events: AsyncGenerator[bytes, None], ending: asyncio.Event, last_words: bytes = b""
+    ) -> None:
+        super().__init__(_until(ending, events, last_words), headers=HEADERS, media_type="text/event-stream")
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._events):
-            await super().__call__(scope, receive, send)
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(STUCK_S):
+                await send(message)
+
+        body = cast(AsyncGenerator[bytes, None], self.body_iterator)
+        try:
+            async with aclosing(self._events), aclosing(body):
+                await super().__call__(scope, receive, send_in_time)
+        except TimeoutError:
+            log.warning("stream.stuck", path=scope["path"])
+
+
+async def _until(
+    ending: asyncio.Event, events: AsyncGenerator[bytes, None], last_words: bytes
+) -> AsyncGenerator[bytes, None]:
+    """The events, cut short by the ending."""
+    ended = asyncio.ensure_future(ending.wait())
+    following: asyncio.Future[bytes | None] | None = None
+    try:
+        while True:
+            following = asyncio.ensure_future(anext(events, None))
+            await asyncio.wait({following, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                yield last_words
+                return
+            event = following.result()
+            if event is None:
+                return
+            yield event
+    finally:
+        begun = [future for future in (ended, following) if future is not None]
+        for future in begun:
+            future.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
 
 
 def stream_of(
@@ -51,7 +98,12 @@ def stream_of(
     after: int = 0,
 ) -> EventStream:
     """Streams a run from behind the object with seq_id `after` on; `numbered`: objects carry seq_ids."""
-    return EventStream(_Feed(call, run, view, tokens, pings, numbered, after).events())
+    feed = _Feed(call, run, view, tokens, pings, numbered, after)
+    return EventStream(feed.events(), call.ending, feed.broken_off("this server is being stopped"))
+
+
+class _Silent(Exception):
+    """Nothing came from a run for too long."""
 
 
 class _Feed:
@@ -72,23 +124,47 @@ class _Feed:
         self._numbered = numbered
         self._after = after
         self._seq = max(after, 1)
+        self._heard_at = self._told_at = monotonic()
 
     async def events(self) -> AsyncGenerator[bytes, None]:
-        if self._pings:
-            yield self._ping()
-        told_at = monotonic()
         # What came before `after` is read too, for answers that were half written there; it is not shown.
         following = self._call.service.output.follow(self._call.ws, self._run.id)
-        async with aclosing(cast(AsyncGenerator[OutputEvent | None, None], following)) as feed:
-            async for event in feed:
-                for shown in [] if event is None else self._objects(event):
-                    yield shown
-                    told_at = monotonic()
-                if self._pings and monotonic() - told_at >= PING_S:
-                    yield self._ping()
-                    told_at = monotonic()
-        async for last in self._end():
-            yield last
+        try:
+            if self._pings:
+                yield self._ping()
+            async with aclosing(cast(AsyncGenerator[OutputEvent | None, None], following)) as feed:
+                async for event in feed:
+                    for told in self._told(event):
+                        yield told
+            yield self._ended(await self._call.service.runs.read(self._call.ws, self._run.id))
+        except (StoreUnreachable, NotFound) as failure:
+            log.warning("stream.ended", workspace=self._call.ws, run_id=self._run.id, error=str(failure))
+            yield self.broken_off("the run cannot be read at the moment")
+        except _Silent:
+            log.warning("stream.silent", workspace=self._call.ws, run_id=self._run.id)
+            yield self.broken_off("nothing has happened for too long")
+
+    def broken_off(self, why: str) -> bytes:
+        """The end of a stream whose run may go on."""
+        text = (
+            f"the stream ended before its run did: {why}; GET /v1/runs/{self._run.id} tells what became of it"
+        )
+        stop = StopReasonTold(stop_reason="error")
+        return _data(stop.model_dump()) + self._error(RunError(type="stream_incomplete", message=text)) + DONE
+
+    def _told(self, event: OutputEvent | None) -> list[bytes]:
+        """What an event shows as; a ping where it is time for one."""
+        now = monotonic()
+        if event is not None:
+            self._heard_at = now
+        elif now - self._heard_at >= SILENT_S:
+            raise _Silent
+        told = [] if event is None else self._objects(event)
+        if not told and self._pings and now - self._told_at >= PING_S:
+            told = [self._ping()]
+        if told:
+            self._told_at = now
+        return told
 
     def _objects(self, event: OutputEvent) -> list[bytes]:
         told = []
@@ -102,22 +178,24 @@ class _Feed:
             told.append(_data(shown))
         return told
 
-    async def _end(self) -> AsyncIterator[bytes]:
-        run = await self._call.service.runs.read(self._call.ws, self._run.id)
-        yield _data(stop_told(run).model_dump())
+    def _ended(self, run: Run) -> bytes:
+        stop = _data(stop_told(run).model_dump())
         if run.error is not None:
-            error = {
-                "message_type": "error_message",
-                "run_id": run.id,
-                "error_type": run.error.type,
-                "message": run.error.message,
-                "detail": run.error.detail,
-                "seq_id": None,
-            }
-            yield b"event: error\n" + _data(error)
-        elif run.stop_reason != "cancelled":
-            yield _data(usage_told(run).model_dump())
-        yield DONE
+            return stop + self._error(run.error) + DONE
+        if run.stop_reason == "cancelled":
+            return stop + DONE
+        return stop + _data(usage_told(run).model_dump()) + DONE
+
+    def _error(self, error: RunError) -> bytes:
+        shown = {
+            "message_type": "error_message",
+            "run_id": self._run.id,
+            "error_type": error.type,
+            "message": error.message,
+            "detail": error.detail,
+            "seq_id": None,
+        }
+        return b"event: error\n" + _data(shown)
 
     def _ping(self) -> bytes:
         shown = {

@@ -24,7 +24,7 @@ from starlette.routing import Route
 from service.errors import StoreUnreachable
 from service.http import serve
 
-def create_app(settings):
+def create_app(settings, ending):
     @asynccontextmanager
     async def lifespan(app):
         if sys.argv[1] == "refuses":

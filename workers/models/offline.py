@@ -7,6 +7,9 @@ provider's.
 Elsewhere: the two models (scripted.py, extractive.py).
 """
 
+import asyncio
+from collections.abc import Iterator
+
 from service.records.messages import Message
 from service.records.runs import ModelReply, Piece, Usage
 from workers.models.base import Emit, ModelRequest
@@ -14,24 +17,11 @@ from workers.models.base import Emit, ModelRequest
 _PIECE_CHARS = 24
 
 
-async def hand_out(request: ModelRequest, reply: ModelReply, emit: Emit) -> ModelReply:
-    """Emit a finished reply in pieces; the same reply with its usage."""
-    for thought in reply.reasoning:
-        for text in _cut(thought.text):
-            await emit(Piece(kind="reasoning", text=text))
-    for text in _cut(reply.text):
-        await emit(Piece(kind="text", text=text))
-    for index, call in enumerate(reply.tool_calls):
-        for text in ["", *_cut(call.arguments)]:
-            await emit(
-                Piece(
-                    kind="tool_call",
-                    text=text,
-                    index=index,
-                    tool_call_id=call.id,
-                    tool_name=call.name,
-                )
-            )
+async def hand_out(request: ModelRequest, reply: ModelReply, emit: Emit, pause_s: float = 0) -> ModelReply:
+    """Emit a finished reply in pieces, `pause_s` before each; the same reply with its usage."""
+    for piece in _pieces(reply):
+        await asyncio.sleep(pause_s)
+        await emit(piece)
     return reply.model_copy(update={"usage": _usage(request, reply), "model": request.model})
 
 
@@ -50,6 +40,17 @@ def _usage(request: ModelRequest, reply: ModelReply) -> Usage:
         completion_tokens=_tokens(said) + reasoning,
         reasoning_tokens=reasoning,
     )
+
+
+def _pieces(reply: ModelReply) -> Iterator[Piece]:
+    for thought in reply.reasoning:
+        for text in _cut(thought.text):
+            yield Piece(kind="reasoning", text=text)
+    for text in _cut(reply.text):
+        yield Piece(kind="text", text=text)
+    for index, call in enumerate(reply.tool_calls):
+        for text in ["", *_cut(call.arguments)]:
+            yield Piece(kind="tool_call", text=text, index=index, tool_call_id=call.id, tool_name=call.name)
 
 
 def _cut(text: str) -> list[str]:

@@ -38,6 +38,8 @@ class Entry(Record):
     reasoning: str = ""
     finish: Literal["stop", "tool_calls", "length", "refusal"] | None = None
     sleep_ms: float = 0
+    pace_ms: float = 0
+    """A pause before each piece, so that a stream shows them one by one."""
     error: str | None = None
     """A ModelError of this type instead of an answer."""
     message: str = "the script says so"
@@ -61,7 +63,7 @@ class ScriptedModel:
         await asyncio.sleep(entry.sleep_ms / 1000)
         if entry.error is not None:
             raise ModelError(entry.error, entry.message)
-        return await hand_out(request, _reply(entry, request), emit)
+        return await hand_out(request, _reply(entry, request), emit, entry.pace_ms / 1000)
 
 
 def _entry(script: list[Any], turn: int) -> Entry:

@@ -8,13 +8,13 @@ Where a tool is the agent's voice (`send_message`), its call is shown as what wa
 said and its result is left out; a call that failed is shown as the call it was.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
+from pydantic_core import from_json
 
 from service.agent_types import AGENT_TYPES
 from service.records.base import Record
@@ -166,7 +166,7 @@ def _assistant_pieces(message: Message, common: dict[str, Any], view: View) -> I
             yield AssistantMessage(**common, content=text)
     calls: list[ApiToolCall] = []
     for call in message.tool_calls:
-        said = _said(call, view)
+        said = said_by(call, view)
         if said is None:
             calls.append(ApiToolCall(name=call.name, arguments=call.arguments, tool_call_id=call.id))
         else:
@@ -203,12 +203,12 @@ def _thought(thought: Reasoning, common: dict[str, Any]) -> ApiMessage:
     )
 
 
-def _said(call: ToolCall, view: View) -> str | None:
+def said_by(call: ToolCall, view: View) -> str | None:
     """What a call of the agent's voice says; None for any other call, or one that cannot be read."""
     if not view.use_assistant_message or call.name != view.assistant_message_tool_name:
         return None
     try:
-        arguments = json.loads(call.arguments)
+        arguments = from_json(call.arguments)
     except ValueError:
         return None
     said = arguments.get(view.assistant_message_tool_kwarg) if isinstance(arguments, dict) else None
