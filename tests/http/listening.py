@@ -167,4 +167,4 @@ def of_kind(sent: Sequence[Sent], kind: str) -> list[dict[str, Any]]:
 
 
 def _is(one: Sent, kind: str) -> bool:
-    return one.data != DONE and one.data["message_type"] == kind
+    return one.data != DONE and bool(one.data["message_type"] == kind)

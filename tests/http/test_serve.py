@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.entry import FAILED, WONT_WORK, python_module
@@ -130,3 +131,37 @@ async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     assert process.returncode == WONT_WORK
     [line] = errors.decode().splitlines()
     assert line.startswith(f"blockwire: port: {port} on 127.0.0.1 cannot be used")
+
+
+async def test_streams_that_are_open_when_it_stops_are_ended_in_order(tmp_path: Path) -> None:
+    told = Settings.model_validate({"data_dir": tmp_path, "port": 0, "json_logs": True})
+    process = await asyncio.create_subprocess_exec(
+        *python_module("service.http.serve"), env=environment_for(told), stdout=PIPE, stderr=PIPE
+    )
+    try:
+        url = f"http://127.0.0.1:{(await event(process, 'web.started'))['port']}/v1"
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            agent = (await client.post(f"{url}/agents/", json={"model": "offline/scripted"})).json()
+            path = f"{url}/agents/{agent['id']}/messages/stream"
+            async with (
+                client.stream("POST", path, json={"input": "Hello."}) as stream,
+                client.stream("GET", f"{url}/changes") as feed,
+            ):
+                lines, changes = stream.aiter_lines(), feed.aiter_lines()
+                assert '"ping"' in await anext(lines)
+                assert "still here" in await anext(changes)
+                process.terminate()
+                rest = [line async for line in lines if line]
+                assert [line async for line in changes][-1:] in ([""], [])
+        assert "stop_reason" in rest[0]
+        assert rest[1] == "event: error"
+        assert "stream_incomplete" in rest[2]
+        assert rest[3:] == ["data: [DONE]"]
+        _, errors = await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    assert process.returncode == 0
+    said = [json.loads(line) for line in errors.splitlines()]
+    assert [one["event"] for one in said if one["level"] in ("error", "critical")] == []

@@ -14,20 +14,23 @@ from structlog.testing import capture_logs
 
 from service import output
 from service.bootstrap import Service
-from service.errors import NotFound, StoreUnreachable
+from service.errors import LeaseLost, NotFound, StoreUnreachable
 from service.http import streams
 from service.http.app import create_app
 from service.output import piece_of
 from service.records.agents import Agent
-from service.records.base import Page
 from service.records.ids import new_id
 from service.records.messages import NewMessage
-from service.records.runs import OutputEvent, Piece, Run, RunOptions
+from service.records.runs import ModelReply, OutputEvent, Piece, Run, RunOptions
+from service.runs import LOOK_AGAIN_S
 from service.settings import Settings
 from service.store.keys import key
 from tests.http.conftest import MODERN, WS
 from tests.http.listening import DEADLINE_S, DONE, Listener, Sent, listening, of_kind, outline, text_in
 from tests.workers.bench import PERSON, Bench, Entry, call, calls, says, wait_until
+from workers.models.base import Emit, ModelError, ModelRequest, ignore
+from workers.models.scripted import ScriptedModel
+from workers.voice import GATHER_S
 
 LOCAL = {"host": "localhost"}
 
@@ -280,19 +283,38 @@ async def test_a_failure_tells_its_type_and_the_words_of_its_cause(hear: Hear, b
 async def test_an_answer_that_breaks_off_is_followed_by_its_failure(
     hear: Hear, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def breaks_off(model: ScriptedModel, request: ModelRequest, emit: Emit = ignore) -> ModelReply:
+        await emit(Piece(kind="text", text="Hello and"))
+        await asyncio.sleep(2 * GATHER_S)
+        raise ModelError("llm_rate_limit", "broke off")
+
+    monkeypatch.setattr(ScriptedModel, "answer", breaks_off)
     agent = await bench.agent()
+    assert outline(await hear(agent, stream_tokens=True)) == ["ping", "assistant: Hello and", *FAILED]
 
-    async def broken(*_: object) -> None:
-        raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr(bench.service.leases, "store_answer", broken)
-    async with asyncio.timeout(DEADLINE_S):
-        with pytest.raises(RuntimeError):
-            await hear(agent, says("Half an answer"), stream_tokens=True)
-    monkeypatch.undo()
-    await bench.take_over(agent)
-    [run] = await bench.service.runs.find(WS, agent.id, Page())
-    assert run.status == "completed"
+async def test_a_step_that_is_asked_again_is_told_again_under_another_id(
+    listen: Listen, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await bench.agent()
+    async with listen(agent, says("Hello."), stream_tokens=True) as listener:
+        await listener.next()
+        with monkeypatch.context() as broken:
+            broken.setattr(bench.service.leases, "store_answer", lost)
+            with pytest.raises(LeaseLost):
+                await bench.carry(agent)
+        await bench.take_over(agent)
+        heard = await listener.rest()
+    assert [one["content"] for one in of_kind(heard, "assistant_message")] == ["Hello.", "Hello."]
+    first, second = of_kind(heard, "assistant_message")
+    assert first["id"] != second["id"]
+    assert outline(heard)[2:] == ENDED
+    listed = await bench.history(agent)
+    assert [one.id for one in listed if one.role == "assistant"] == [second["id"]]
+
+
+async def lost(*_: object) -> None:
+    raise LeaseLost("agent")
 
 
 async def test_the_end_of_a_cancelled_run_is_told_without_usage(listen: Listen, bench: Bench) -> None:
@@ -605,7 +627,7 @@ async def test_a_stream_that_had_only_pings_for_half_an_hour_is_ended(
 
 def test_pings_come_every_twenty_seconds_as_in_v1() -> None:
     assert streams.PING_S == 20
-    assert streams.PING_S % output.LOOK_AGAIN_S == 0
+    assert streams.PING_S % LOOK_AGAIN_S == 0
 
 
 Broken = AsyncGenerator[OutputEvent | None, None]

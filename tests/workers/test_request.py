@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
-from service.records.agents import AgentFields
+from service.records.agents import Agent, AgentFields
 from service.records.messages import NewMessage
+from service.records.runs import Piece
 from tests.workers.bench import PERSON, WS, Bench, call, calls, says, told, unpacked
+from workers.request import is_told_at_once
+from workers.transcript import gather
 
 pytestmark = pytest.mark.anyio
 
@@ -187,3 +190,29 @@ async def test_first_messages_of_role_system_are_part_of_the_conversation(bench:
     agent = await bench.agent(initial_message_sequence=first)
     await bench.tell(agent, says("Ok."))
     assert told(bench.requests[0])[0] == "system: The shop is closed on Sundays."
+
+
+def piece(index: int = 0, kind: str = "tool_call", name: str = "memory_insert") -> Piece:
+    return Piece.model_validate({"kind": kind, "index": index, "tool_name": name})
+
+
+async def told_at_once(bench: Bench, agent: Agent) -> list[bool]:
+    """For text and for the first two calls of an answer."""
+    await bench.script(agent, says("x"))
+    lease = await bench.lease(agent)
+    opened = await bench.service.leases.next_run(lease)
+    assert opened is not None
+    transcript = await gather(bench.service, lease, opened)
+    return [is_told_at_once(transcript, one) for one in (piece(kind="text"), piece(0), piece(1))]
+
+
+async def test_only_what_stays_true_is_shown_before_an_answer_is_complete(bench: Bench) -> None:
+    rule = {"type": "run_first", "tool_name": "memory_insert", "args": {"new_string": "fixed"}}
+    assert await told_at_once(bench, await bench.agent()) == [True, True, False]
+    assert await told_at_once(bench, await bench.agent(parallel_tool_calls=True)) == [True, True, True]
+    assert await told_at_once(bench, await bench.memgpt(parallel_tool_calls=True)) == [True, True, False]
+    assert await told_at_once(bench, await bench.agent({"notes": ""}, tool_rules=[rule])) == [
+        True,
+        False,
+        False,
+    ]

@@ -221,7 +221,7 @@ def test_what_is_said_is_read_out_of_half_written_arguments(size: int, ascii: bo
 
 def test_the_voice_has_the_name_and_argument_that_the_caller_gave() -> None:
     spoken = call("tell", {"words": "Hello there."})
-    named = {"assistant_message_tool_name": "tell", "assistant_message_tool_kwarg": "words"}
+    named: dict[str, Any] = {"assistant_message_tool_name": "tell", "assistant_message_tool_kwarg": "words"}
     assert said(shown(list(cut(spoken, 5)), **named)) == "Hello there."
     assert set(types(shown(list(cut(spoken, 5))))) == {"tool_call_message"}
 

@@ -113,7 +113,7 @@ def test_the_voice_may_have_another_name_and_argument() -> None:
     assert shown({"role": "assistant", "tool_calls": [call]}, **view)[0]["content"] == "Hi"
 
 
-@pytest.mark.parametrize("arguments", ["{", "[]", "{}", '{"message": 7}', ""])
+@pytest.mark.parametrize("arguments", ["{", "[]", "{}", '{"message": 7}', '{"message": "\\ud83d"}', ""])
 def test_a_call_of_the_voice_that_says_nothing_readable_is_shown_as_a_call(arguments: str) -> None:
     call = SPEAK.model_copy(update={"arguments": arguments})
     (piece,) = shown({"role": "assistant", "tool_calls": [call]})

@@ -1,5 +1,6 @@
 """The scripted model: where it finds its script, and what each entry makes it say."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -130,3 +131,13 @@ async def test_the_answer_comes_in_pieces_and_is_counted() -> None:
     assert reply.usage.prompt_tokens == 2 + (len(scripted(entry)) + 3) // 4
     assert 0 < reply.usage.reasoning_tokens < reply.usage.completion_tokens
     assert reply.model == "claude-haiku-5-5"
+
+
+async def test_pieces_may_come_one_by_one() -> None:
+    listener = Listener()
+    entry = {"text": "A sentence that is longer than one piece.", "pace_ms": 60_000}
+    answering = asyncio.create_task(ScriptedModel().answer(request(user(scripted(entry))), listener))
+    await asyncio.wait({answering}, timeout=0.05)
+    assert listener.pieces == []
+    answering.cancel()
+    await asyncio.wait({answering})
