@@ -24,6 +24,7 @@ from service.http.schemas.messages import (
     run_options,
 )
 from service.http.schemas.runs import LettaResponse, RunResponse, letta_response, run_response
+from service.http.schemas.stream import StreamObject
 from service.http.schemas.transcript import ApiMessage, View, api_messages, has_inner_monologue
 from service.http.streams import stream_of
 from service.records.base import Page
@@ -146,7 +147,7 @@ ROUTES = [
         f"{_PATH}/stream",
         stream,
         "Messages",
-        ApiMessage,
+        StreamObject,
         example=_HELLO,
         media_type="text/event-stream",
     ),

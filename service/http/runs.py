@@ -15,6 +15,7 @@ from service.http.schemas.runs import (
     RunStreamRequest,
     run_response,
 )
+from service.http.schemas.stream import StreamObject
 from service.http.schemas.transcript import ApiMessage, api_messages
 from service.http.streams import stream_of
 
@@ -78,7 +79,8 @@ ROUTES = [
         "/v1/runs/{run_id}/stream",
         stream,
         "Runs",
-        ApiMessage,
+        StreamObject,
+        example={"starting_after": 0},
         media_type="text/event-stream",
         body_optional=True,
     ),

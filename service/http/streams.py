@@ -23,7 +23,7 @@ from starlette.types import Message, Receive, Scope, Send
 from service.errors import NotFound, StoreUnreachable
 from service.http.calls import Call
 from service.http.schemas.runs import StopReasonTold, stop_told, usage_told
-from service.http.schemas.stream import SEQS_PER_EVENT, Renderer
+from service.http.schemas.stream import SEQS_PER_EVENT, ErrorTold, Ping, Renderer
 from service.http.schemas.transcript import View
 from service.records.runs import OutputEvent, Run, RunError
 
@@ -187,30 +187,15 @@ class _Feed:
         return stop + _data(usage_told(run).model_dump()) + DONE
 
     def _error(self, error: RunError) -> bytes:
-        shown = {
-            "message_type": "error_message",
-            "run_id": self._run.id,
-            "error_type": error.type,
-            "message": error.message,
-            "detail": error.detail,
-            "seq_id": None,
-        }
-        return b"event: error\n" + _data(shown)
+        told = ErrorTold(
+            run_id=self._run.id, error_type=error.type, message=error.message, detail=error.detail
+        )
+        return b"event: error\n" + _data(told.model_dump())
 
     def _ping(self) -> bytes:
-        shown = {
-            "id": f"ping-{uuid4()}",
-            "date": datetime.now(UTC).replace(microsecond=0).isoformat(),
-            "name": None,
-            "message_type": "ping",
-            "otid": None,
-            "sender_id": None,
-            "step_id": None,
-            "is_err": None,
-            "seq_id": self._seq if self._numbered else None,
-            "run_id": self._run.id,
-        }
-        return _data(shown)
+        now = datetime.now(UTC).replace(microsecond=0).isoformat()
+        seq = self._seq if self._numbered else None
+        return _data(Ping(id=f"ping-{uuid4()}", date=now, run_id=self._run.id, seq_id=seq).model_dump())
 
 
 def _data(shown: dict[str, Any]) -> bytes:

@@ -88,12 +88,25 @@ async def test_answers_are_what_the_document_says(client: httpx.AsyncClient) -> 
     agent = {"model": "offline/extractive", "block_ids": [block["id"]]}
     await client.post("/v1/agents/", json=agent)
     for route in ROUTES:
-        if route.method == "GET" and "{" not in route.path:
+        if route.method == "GET" and "{" not in route.path and route.media_type == "application/json":
             answer = await client.get(route.path)
             try:
                 TypeAdapter(route.answers).validate_json(answer.content, strict=True)
             except ValidationError as error:
                 pytest.fail(f"{route.path}: {error}")
+
+
+def test_a_feed_is_described_as_one() -> None:
+    (answer,) = operation("get", "/v1/changes")["responses"]["200"]["content"].items()
+    assert answer == ("text/event-stream", {"schema": {"$ref": "#/components/schemas/ChangeEvent"}})
+
+
+def test_a_stream_may_be_asked_for_without_a_body() -> None:
+    asked = operation("post", "/v1/runs/{run_id}/stream")
+    assert asked["requestBody"]["required"] is False
+    (answer,) = asked["responses"]["200"]["content"].items()
+    assert answer[0] == "text/event-stream"
+    assert "#/components/schemas/Ping" in references(answer[1])
 
 
 async def test_the_document_is_served(client: httpx.AsyncClient) -> None:

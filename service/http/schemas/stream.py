@@ -12,11 +12,12 @@ handed out (workers/request.py).
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic_core import from_json
 
+from service.http.schemas.runs import StopReasonTold, UsageTold
 from service.http.schemas.transcript import (
     ApiMessage,
     ApiToolCall,
@@ -42,6 +43,36 @@ class ToolCallDelta(BaseModel):
     name: str | None = None
     arguments: str | None = None
     tool_call_id: str | None = None
+
+
+class Ping(BaseModel):
+    """Nothing but a sign of life; the first one names the run."""
+
+    id: str
+    date: str
+    name: None = None
+    message_type: Literal["ping"] = "ping"
+    otid: None = None
+    sender_id: None = None
+    step_id: None = None
+    is_err: None = None
+    seq_id: int | None = None
+    run_id: str
+
+
+class ErrorTold(BaseModel):
+    """Why a run failed, or its stream ended early."""
+
+    message_type: Literal["error_message"] = "error_message"
+    run_id: str
+    error_type: str
+    message: str
+    detail: str | None = None
+    seq_id: int | None = None
+
+
+StreamObject = ApiMessage | Ping | StopReasonTold | UsageTold | ErrorTold
+"""What a stream may carry."""
 
 
 class Renderer:

@@ -78,6 +78,7 @@ def refused(act: Callable[[], object]) -> Facts:
             "class": type(error).__name__,
             "status": status,
             "body": getattr(error, "body", None),
+            "message": str(error),
             "seconds": time.monotonic() - began,
         }
     return {"class": None, "answer": str(answer)}

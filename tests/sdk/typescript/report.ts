@@ -30,6 +30,7 @@ export async function refused(act: () => PromiseLike<unknown>): Promise<Facts> {
             class: (error as Error).constructor.name,
             status: statusCode ?? status,
             body: body ?? parsed,
+            message: (error as Error).message,
             seconds: (performance.now() - began) / 1000,
         };
     }

@@ -6,6 +6,8 @@ A scene is a function below; its facts have the same names in all drivers.
 """
 
 import sys
+from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 from uuid import uuid4
 
@@ -277,6 +279,86 @@ def messages() -> Facts:
     }
 
 
+SCRIPT = script(
+    {
+        "reasoning": "What was that about the cat, I wonder?",
+        "calls": [
+            {"name": "memory_insert", "arguments": {"label": "notes", "new_string": "The cat is Miso."}}
+        ],
+        "pace_ms": 40,
+    },
+    {"text": "I noted it down, and I shall not forget it again.", "pace_ms": 40},
+)
+BYE = {"name": "send_message", "arguments": {"message": 'I said "goodbye" to the café, and I meant it.'}}
+
+
+def heard(stream: Iterable[Any]) -> Facts:
+    """What a stream said; neighbours of one type are one, their texts put together."""
+    events = [checked(event) for event in stream]
+    kinds = [event.message_type for event in events]
+    said = [event for event in events if event.message_type == "assistant_message"]
+    calls = [event.tool_call for event in events if event.message_type == "tool_call_message"]
+    usage = [event for event in events if event.message_type == "usage_statistics"]
+    return {
+        "types": [kind for kind, _ in groupby(kinds)],
+        "pieces": len(said),
+        "words": "".join(str(event.content) for event in said),
+        "thoughts": "".join(event.reasoning for event in events if event.message_type == "reasoning_message"),
+        "arguments": "".join(call.arguments or "" for call in calls),
+        "stop_reason": [event.stop_reason for event in events if event.message_type == "stop_reason"],
+        "steps": [event.step_count for event in usage],
+    }
+
+
+def streamed(agent: AgentState, words: str, **options: Any) -> Iterable[Any]:
+    ask = [MessageCreate(role="user", content=words)]
+    return client.agents.messages.create_stream(agent.id, messages=ask, **options)
+
+
+def streams() -> Facts:
+    agent = scripted(memory_blocks=[{"label": "notes", "value": ""}])
+    speaker = scripted(agent_type="memgpt_agent")
+    facts = {
+        "steps": heard(streamed(agent, SCRIPT)),
+        "tokens": heard(streamed(agent, SCRIPT, stream_tokens=True)),
+        "quiet": heard(streamed(agent, SCRIPT, include_pings=False)),
+        "voice": heard(streamed(speaker, script({"calls": [BYE], "pace_ms": 40}), stream_tokens=True)),
+    }
+    listed = client.agents.messages.list(agent.id)
+    return facts | {
+        "listed_words": listed[-1].content,
+        "listed_arguments": [one for one in listed if one.message_type == "tool_call_message"][
+            -1
+        ].tool_call.arguments,
+        "listed_voice": client.agents.messages.list(speaker.id)[-1].content,
+    }
+
+
+def background() -> Facts:
+    agent = scripted(memory_blocks=[{"label": "notes", "value": ""}])
+    begun = streamed(agent, SCRIPT, stream_tokens=True, background=True)
+    first = []
+    for event in begun:
+        first.append(event)
+        if event.message_type == "assistant_message":
+            break
+    begun.close()
+    run_id, last = first[0].run_id, first[-1].seq_id
+    return {
+        "seqs": [event.seq_id for event in first],
+        "words": first[-1].content,
+        "rest": heard(client.runs.stream(run_id, starting_after=last)),
+        "again": heard(client.runs.stream(run_id)),
+    }
+
+
+def failing_stream() -> Facts:
+    kinds: list[str] = []
+    failing = script({"error": "llm_rate_limit", "message": "slow down"})
+    error = refused(lambda: [kinds.append(one.message_type) for one in streamed(scripted(), failing)])
+    return {"types": kinds, "error": error}
+
+
 def models() -> Facts:
     found = checked(client.models.list())
     embeddings = checked(client.models.embeddings.list())
@@ -320,7 +402,7 @@ def refusals() -> Facts:
 
 SCENES = (
     *(example, scripted_worker, older_worker, plain_words, person),
-    *(blocks, agents, core_memory, messages, models, refusals),
+    *(blocks, agents, core_memory, messages, streams, background, failing_stream, models, refusals),
 )
 
 if __name__ == "__main__":

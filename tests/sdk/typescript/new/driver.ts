@@ -290,6 +290,91 @@ async function messages(): Promise<Facts> {
     };
 }
 
+const SCRIPT = script(
+    {
+        reasoning: "What was that about the cat, I wonder?",
+        calls: [{ name: "memory_insert", arguments: { label: "notes", new_string: "The cat is Miso." } }],
+        pace_ms: 40,
+    },
+    { text: "I noted it down, and I shall not forget it again.", pace_ms: 40 },
+);
+const BYE = { name: "send_message", arguments: { message: 'I said "goodbye" to the café, and I meant it.' } };
+const NOTES = [{ label: "notes", value: "" }];
+
+type Told = Letta.Agents.LettaStreamingResponse;
+
+/** What a stream said; neighbours of one type are one, their texts put together. */
+async function heard(stream: AsyncIterable<Told>): Promise<Facts> {
+    const facts = { types: [] as string[], pieces: 0, words: "", thoughts: "", arguments: "" };
+    const [reasons, steps]: unknown[][] = [[], []];
+    for await (const event of stream) {
+        if (facts.types.at(-1) !== event.message_type) facts.types.push(String(event.message_type));
+        if (event.message_type === "assistant_message") {
+            facts.pieces += 1;
+            facts.words += String(event.content);
+        } else if (event.message_type === "reasoning_message") facts.thoughts += event.reasoning;
+        else if (event.message_type === "tool_call_message") facts.arguments += event.tool_call.arguments ?? "";
+        else if (event.message_type === "stop_reason") reasons?.push(event.stop_reason);
+        else if (event.message_type === "usage_statistics") steps?.push(event.step_count);
+    }
+    return { ...facts, stop_reason: reasons, steps };
+}
+
+const streamed = (agent: Letta.AgentState, words: string, options = {}) =>
+    client.agents.messages.create(agent.id, { messages: saying(words), streaming: true, ...options });
+
+async function streams(): Promise<Facts> {
+    const agent = await scripted([], { memory_blocks: NOTES });
+    const speaker = await scripted([], { agent_type: "memgpt_agent" });
+    const voice = script({ calls: [BYE], pace_ms: 40 });
+    const facts = {
+        steps: await heard(await client.agents.messages.stream(agent.id, { messages: saying(SCRIPT) })),
+        tokens: await heard(await streamed(agent, SCRIPT, { stream_tokens: true })),
+        quiet: await heard(await streamed(agent, SCRIPT, { include_pings: false })),
+        voice: await heard(await streamed(speaker, voice, { stream_tokens: true })),
+    };
+    const listed = await all(client.agents.messages.list(agent.id));
+    const called = listed.flatMap((one) => (one.message_type === "tool_call_message" ? [one.tool_call.arguments] : []));
+    return {
+        ...facts,
+        listed_words: lastWords(listed),
+        listed_arguments: called.at(-1),
+        listed_voice: lastWords(await all(client.agents.messages.list(speaker.id))),
+    };
+}
+
+async function background(): Promise<Facts> {
+    const agent = await scripted([], { memory_blocks: NOTES });
+    const first: Told[] = [];
+    let words = "";
+    for await (const event of await streamed(agent, SCRIPT, { stream_tokens: true, background: true })) {
+        first.push(event);
+        if (event.message_type !== "assistant_message") continue;
+        words = String(event.content);
+        break;
+    }
+    const seqs = first.map((event) => ("seq_id" in event ? event.seq_id : null));
+    const begun = sure(first[0]);
+    const runId = sure("run_id" in begun ? begun.run_id : null);
+    return {
+        seqs,
+        words,
+        rest: await heard(await client.runs.messages.stream(runId, { starting_after: sure(seqs.at(-1)) })),
+        again: await heard(await client.runs.messages.stream(runId)),
+    };
+}
+
+async function failingStream(): Promise<Facts> {
+    const types: unknown[] = [];
+    const agent = await scripted();
+    const error = await refused(async () => {
+        const failing = script({ error: "llm_rate_limit", message: "slow down" });
+        for await (const event of await streamed(agent, failing)) types.push(event.message_type);
+    });
+    return { types, error };
+}
+
+
 async function models(): Promise<Facts> {
     const found = await client.models.list();
     const embeddings = await client.models.embeddings.list();
@@ -341,6 +426,9 @@ void play({
     agents,
     core_memory: coreMemory,
     messages,
+    streams,
+    background,
+    failing_stream: failingStream,
     models,
     refusals,
 });

@@ -291,6 +291,91 @@ async function messages(): Promise<Facts> {
     };
 }
 
+const SCRIPT = script(
+    {
+        reasoning: "What was that about the cat, I wonder?",
+        calls: [{ name: "memory_insert", arguments: { label: "notes", new_string: "The cat is Miso." } }],
+        pace_ms: 40,
+    },
+    { text: "I noted it down, and I shall not forget it again.", pace_ms: 40 },
+);
+const BYE = { name: "send_message", arguments: { message: 'I said "goodbye" to the café, and I meant it.' } };
+const NOTES = [{ label: "notes", value: "" }];
+
+type Told = Letta.agents.LettaStreamingResponse;
+
+/** What a stream said; neighbours of one type are one, their texts put together. */
+async function heard(stream: AsyncIterable<Told>): Promise<Facts> {
+    const facts = { types: [] as string[], pieces: 0, words: "", thoughts: "", arguments: "" };
+    const [reasons, steps]: unknown[][] = [[], []];
+    for await (const event of stream) {
+        if (facts.types.at(-1) !== event.messageType) facts.types.push(String(event.messageType));
+        if (event.messageType === "assistant_message") {
+            facts.pieces += 1;
+            facts.words += String(event.content);
+        } else if (event.messageType === "reasoning_message") facts.thoughts += event.reasoning;
+        else if (event.messageType === "tool_call_message") facts.arguments += event.toolCall.arguments ?? "";
+        else if (event.messageType === "stop_reason") reasons?.push(event.stopReason);
+        else if (event.messageType === "usage_statistics") steps?.push(event.stepCount);
+    }
+    return { ...facts, stop_reason: reasons, steps };
+}
+
+const streamed = (agent: Letta.AgentState, words: string, options = {}) =>
+    client.agents.messages.createStream(agent.id, { messages: saying(words), ...options });
+
+async function streams(): Promise<Facts> {
+    const agent = await scripted([], { memoryBlocks: NOTES });
+    const speaker = await scripted([], { agentType: "memgpt_agent" });
+    const voice = script({ calls: [BYE], pace_ms: 40 });
+    const facts = {
+        steps: await heard(await streamed(agent, SCRIPT)),
+        tokens: await heard(await streamed(agent, SCRIPT, { streamTokens: true })),
+        quiet: await heard(await streamed(agent, SCRIPT, { includePings: false })),
+        voice: await heard(await streamed(speaker, voice, { streamTokens: true })),
+    };
+    const listed = await client.agents.messages.list(agent.id);
+    const called = listed.flatMap((one) => (one.messageType === "tool_call_message" ? [one.toolCall.arguments] : []));
+    return {
+        ...facts,
+        listed_words: lastWords(listed),
+        listed_arguments: called.at(-1),
+        listed_voice: lastWords(await client.agents.messages.list(speaker.id)),
+    };
+}
+
+async function background(): Promise<Facts> {
+    const agent = await scripted([], { memoryBlocks: NOTES });
+    const first: Told[] = [];
+    let words = "";
+    for await (const event of await streamed(agent, SCRIPT, { streamTokens: true, background: true })) {
+        first.push(event);
+        if (event.messageType !== "assistant_message") continue;
+        words = String(event.content);
+        break;
+    }
+    // Of a ping these SDKs know no field but its type; the others keep the names they have on the wire.
+    const seqs = first.map((event) => ("seqId" in event ? event.seqId : (event as Facts)["seq_id"] as number));
+    const runId = String((first[0] as Facts)["run_id"]);
+    return {
+        seqs,
+        words,
+        rest: await heard(await client.runs.stream(runId, { startingAfter: sure(seqs.at(-1)) })),
+        again: await heard(await client.runs.stream(runId)),
+    };
+}
+
+async function failingStream(): Promise<Facts> {
+    const types: unknown[] = [];
+    const agent = await scripted();
+    const error = await refused(async () => {
+        const failing = script({ error: "llm_rate_limit", message: "slow down" });
+        for await (const event of await streamed(agent, failing)) types.push(event.messageType);
+    });
+    return { types, error };
+}
+
+
 async function models(): Promise<Facts> {
     const found = await client.models.list();
     const embeddings = await embeddingModels(client);
@@ -342,6 +427,9 @@ void play({
     agents,
     core_memory: coreMemory,
     messages,
+    streams,
+    background,
+    failing_stream: failingStream,
     models,
     refusals,
 });
