@@ -67,9 +67,13 @@ class Output:
 
 
 async def _rung(rings: "asyncio.Queue[str | None]") -> bool:
-    """Whether there was a ring before it is time to look for oneself; several count as one."""
+    """Whether there was a ring before it is time to look for oneself; several count as one.
+
+    Not by `wait_for`: a ring may cost it a cancellation that comes just then.
+    """
     with suppress(TimeoutError):
-        await asyncio.wait_for(rings.get(), LOOK_AGAIN_S)
+        async with asyncio.timeout(LOOK_AGAIN_S):
+            await rings.get()
         while not rings.empty():
             rings.get_nowait()
         return True

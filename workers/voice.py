@@ -66,7 +66,8 @@ class Voice:
         """What has gathered, until nothing does: what comes while it is being sent does not wait for more."""
         while self._pieces:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._complete.wait(), GATHER_S)
+                async with asyncio.timeout(GATHER_S):
+                    await self._complete.wait()
             pieces, self._pieces = self._pieces, []
             await self._send(pieces)
 

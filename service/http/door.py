@@ -93,8 +93,7 @@ class Door(BaseRoute):
             query = parse_query(route.query, sent) if sent else self._default_queries[route.query]
         body: Any = _NOTHING
         if route.body is not None:
-            sent_body = await read_body(receive, headers)
-            body = parse_body(route.body, sent_body or (b"{}" if route.body_optional else b""))
+            body = parse_body(route.body, await read_body(receive, headers) or b"{}")
         by = author_of(headers)
         return Call(self.service, path, query, body, headers, receive, by, ending=self._ending)
 

@@ -107,7 +107,7 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
     if route.body is not None:
         content = {"schema": schemas[repr(route.body), "validation"], "example": route.example}
         operation["requestBody"] = {
-            "required": not route.body_optional,
+            "required": True,
             "content": {"application/json": content},
         }
     return operation

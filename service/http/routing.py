@@ -49,8 +49,6 @@ class Route:
     example: Mapping[str, Any] | None = None
     """A body that works, for the documentation."""
     media_type: str = "application/json"
-    body_optional: bool = False
-    """Whether a request without a body is one with an empty object."""
 
     @cached_property
     def _models(self) -> tuple[type[BaseModel], type[BaseModel]]:

@@ -80,9 +80,8 @@ ROUTES = [
         stream,
         "Runs",
         StreamObject,
-        example={"starting_after": 0},
+        example={"starting_after": 12},
         media_type="text/event-stream",
-        body_optional=True,
     ),
     Route("GET", "/v1/runs/{run_id}/messages", messages, "Runs", list[ApiMessage]),
 ]

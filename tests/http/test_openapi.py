@@ -101,10 +101,8 @@ def test_a_feed_is_described_as_one() -> None:
     assert answer == ("text/event-stream", {"schema": {"$ref": "#/components/schemas/ChangeEvent"}})
 
 
-def test_a_stream_may_be_asked_for_without_a_body() -> None:
-    asked = operation("post", "/v1/runs/{run_id}/stream")
-    assert asked["requestBody"]["required"] is False
-    (answer,) = asked["responses"]["200"]["content"].items()
+def test_a_stream_is_described_with_all_that_it_carries() -> None:
+    (answer,) = operation("post", "/v1/runs/{run_id}/stream")["responses"]["200"]["content"].items()
     assert answer[0] == "text/event-stream"
     assert "#/components/schemas/Ping" in references(answer[1])
 
