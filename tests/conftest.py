@@ -32,7 +32,17 @@ def redis_server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="bw-"))
     socket = folder / "s"
     process = subprocess.Popen(
-        [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", ""],
+        [
+            str(get_binary_path()),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(socket),
+            "--dir",
+            str(folder),
+            "--save",
+            "",
+        ],
         stdout=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 10

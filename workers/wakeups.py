@@ -61,8 +61,9 @@ class Dispatcher:
         async with self._service.changes.rings(ws) as rings:
             while True:
                 try:
-                    while await self.dispatch(ws):
-                        pass
+                    behind = True
+                    while behind:
+                        behind = await self.dispatch(ws)
                 except StoreUnreachable as failure:
                     log.warning("wakeups.deferred", workspace=ws, error=str(failure))
                 with suppress(TimeoutError):

@@ -7,7 +7,7 @@ does not read for long loses messages too, and is told so in the same way.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -19,6 +19,7 @@ log = structlog.get_logger()
 WAITING_MOST = 1000
 RETRY_S = 0.2
 CONFIRMED_S = 5.0
+QUIET_S = 30.0
 
 
 class Bell:
@@ -82,30 +83,32 @@ class Bell:
     async def _read(self) -> None:
         while True:
             try:
-                message = await self._pubsub.get_message(timeout=30.0)
+                message = await self._pubsub.get_message(timeout=QUIET_S)
             except (RedisError, OSError, RuntimeError) as failure:
                 log.warning("bell.lost", error=type(failure).__name__)
                 await self._reconnect()
-                continue
-            if message is None:
-                continue
-            if message["type"] == "message":
-                self._ring(message["channel"], message["data"])
-            elif message["type"] == "subscribe":
-                # Only now does the store send everything: what came before may be missing.
-                self._confirmed[message["channel"]].set()
-                self._ring(message["channel"], None)
+            else:
+                self._take(message or {"type": "nothing"})
+
+    def _take(self, message: Mapping[str, str]) -> None:
+        if message["type"] == "message":
+            self._ring(message["channel"], message["data"])
+        elif message["type"] == "subscribe":
+            # Only now does the store send everything: what came before may be missing.
+            self._confirmed[message["channel"]].set()
+            self._ring(message["channel"], None)
 
     async def _reconnect(self) -> None:
         """A new connection with every channel there ever was; listeners hear of it when it is confirmed."""
-        while True:
+        connected = False
+        while not connected:
             await asyncio.sleep(RETRY_S)
             async with self._connecting:
                 await self._drop()
                 self._pubsub = self._store.pubsub()
                 with suppress(RedisError, OSError):
                     await self._pubsub.subscribe(*self._confirmed)
-                    return
+                    connected = True
 
     def _ring(self, channel: str, message: str | None) -> None:
         for queue in self._waiters.get(channel, ()):

@@ -55,7 +55,12 @@ async def test_a_value_alone_is_told_as_an_edit(team: Team) -> None:
     block = await team.block("one")
     await team.configure(block, value="two")
     change = (await team.changes())[-1]
-    assert (change.kind, change.operation, change.removed, change.added) == ("edited", "configure", "one", "two")
+    assert (change.kind, change.operation, change.removed, change.added) == (
+        "edited",
+        "configure",
+        "one",
+        "two",
+    )
 
 
 async def test_a_refused_configuration_writes_nothing(team: Team) -> None:

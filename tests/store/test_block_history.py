@@ -78,7 +78,10 @@ async def test_history_replays_to_every_value_forward_and_backward(team: Team, s
     for entry, expected in zip(entries[1:], values[1:], strict=True):
         value = forward(value, entry)
         assert value == expected.encode()
-        assert (int(entry["before"]), int(entry["after"])) == (len(backward(value, entry).decode()), len(expected))
+        assert (int(entry["before"]), int(entry["after"])) == (
+            len(backward(value, entry).decode()),
+            len(expected),
+        )
     for entry, expected in zip(reversed(entries[1:]), reversed(values[:-1]), strict=True):
         value = backward(value, entry)
         assert value == expected.encode()
