@@ -66,8 +66,7 @@ class Bell:
         async with self._connecting:
             with suppress(RedisError, OSError):  # the reader makes a new connection and asks for everything
                 await self._pubsub.subscribe(channel)
-            if self._reader is None:
-                self._reader = asyncio.create_task(self._read(), name="bell")
+        self._reader = self._reader or asyncio.create_task(self._read(), name="bell")
 
     async def close(self) -> None:
         for task in [*self._asking, *([self._reader] if self._reader else [])]:
@@ -100,15 +99,19 @@ class Bell:
 
     async def _reconnect(self) -> None:
         """A new connection with every channel there ever was; listeners hear of it when it is confirmed."""
-        connected = False
-        while not connected:
-            await asyncio.sleep(RETRY_S)
-            async with self._connecting:
-                await self._drop()
-                self._pubsub = self._store.pubsub()
-                with suppress(RedisError, OSError):
-                    await self._pubsub.subscribe(*self._confirmed)
-                    connected = True
+        while not await self._connect():
+            pass
+
+    async def _connect(self) -> bool:
+        await asyncio.sleep(RETRY_S)
+        async with self._connecting:
+            await self._drop()
+            self._pubsub = self._store.pubsub()
+            try:
+                await self._pubsub.subscribe(*self._confirmed)
+            except (RedisError, OSError):
+                return False
+        return True
 
     def _ring(self, channel: str, message: str | None) -> None:
         for queue in self._waiters.get(channel, ()):

@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError, RedisError
 from service.errors import StoreUnreachable
 from service.store.scripts import Script, load
 
-CLAIM_MS = 60_000
+CLAIM_MS = 3_000
 """How long a claim keeps others away. A longer job is claimed again, and finds its generation taken."""
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from service.store.queue import CLAIM_MS
 from tests.scenarios.api import Api, turn, wait_until
 from tests.scenarios.team import Team
 
@@ -14,6 +15,8 @@ KEEPS_SUMMARY = [
     turn("memory_insert", label="summary", new_string=LOOKED),
     {"text": "The summary is current."},
 ]
+LATEST_S = CLAIM_MS / 1000 + 20
+"""Usually a second or two. A worker that dies with a job claimed and no lease taken leaves its claim."""
 INSTRUCTIONS = f"You keep the summary. <script>{json.dumps(KEEPS_SUMMARY)}</script>"
 
 
@@ -25,11 +28,12 @@ async def supervised(api: Api) -> tuple[str, str, str]:
     return board, summary, supervisor
 
 
-async def wait_for_summary(api: Api, summary: str, times: int) -> None:
+async def wait_for_summary(api: Api, summary: str, times: int, deadline_s: float = 20) -> None:
     async def is_current() -> bool:
-        return await api.lines(summary) == ["Summary:", *[LOOKED] * times]
+        return len(await api.lines(summary)) > times
 
-    await wait_until(f"the supervisor had looked {times} time(s)", is_current)
+    await wait_until(f"the supervisor had looked {times} time(s)", is_current, deadline_s)
+    assert await api.lines(summary) == ["Summary:", *[LOOKED] * times]
 
 
 async def test_a_supervisor_keeps_a_summary_current_while_workers_edit(api: Api) -> None:
@@ -64,4 +68,4 @@ async def test_a_wake_up_survives_the_death_of_every_process(team: Team, team_ap
         team.kill(*team.processes)
         team.start("worker 1")
         assert (await team_api.get(f"/v1/blocks/{board}"))["version"] == version
-        await wait_for_summary(team_api, summary, times)
+        await wait_for_summary(team_api, summary, times, LATEST_S)

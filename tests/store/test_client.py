@@ -1,13 +1,18 @@
 """The client: what it answers, and that a store which is away or full is said to be so."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from redis import Redis as SyncRedis
 from redis.exceptions import ResponseError
 
+from service.blocks import Blocks
 from service.errors import StoreUnreachable
-from service.records.blocks import BlockFields
+from service.records.blocks import BlockFields, Edit
+from service.settings import Settings
 from service.store.blocks import BlockStore
 from service.store.client import StoreClient, flat
 from tests.store.team import ALICE, Team, raw
@@ -169,6 +174,47 @@ async def test_a_command_after_a_broken_connection_finds_a_new_one(
         await real_store.ping()
     except StoreUnreachable:
         await real_store.ping()
+
+
+@asynccontextmanager
+async def forgetful(redis_server: str, path: Path) -> AsyncIterator[list[bytes]]:
+    """A way to the store on which the reply to a script is lost; what was asked of scripts."""
+    asked: list[bytes] = []
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        replies, requests = await asyncio.open_unix_connection(redis_server.removeprefix("unix://"))
+        while request := await reader.read(65_536):
+            requests.write(request)
+            reply = await replies.read(65_536)
+            if b"EVAL" in request:
+                asked.append(request)
+                break
+            writer.write(reply)
+        requests.close()
+        writer.close()
+
+    server = await asyncio.start_unix_server(carry, path)
+    try:
+        yield asked
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_script_whose_reply_was_lost_is_not_sent_again(
+    real_store: StoreClient, redis_server: str, tmp_path: Path
+) -> None:
+    """The store had carried it out: an append sent twice would be there twice."""
+    block = await Blocks(real_store, Settings()).create("default", BlockFields(label="a"), ALICE)
+    edit = Edit(operation="append", text="x")
+    await Blocks(real_store, Settings()).edit("default", block.id, edit, ALICE)
+    async with forgetful(redis_server, tmp_path / "s") as asked:
+        store = StoreClient.connect(f"unix://{tmp_path / 's'}")
+        with pytest.raises(StoreUnreachable):
+            await Blocks(store, Settings()).edit("default", block.id, edit, ALICE)
+        await store.close()
+    assert len(asked) == 1
+    assert (await Blocks(real_store, Settings()).read("default", block.id)).value == "xx"
 
 
 def test_a_flat_reply_is_a_hash() -> None:
