@@ -80,7 +80,7 @@ class Dispatcher:
             return False
         subscriptions = [one for one in await rooms.all(ws) if one.active]
         missed = {}
-        if changes[0].prev not in (cursor, "0-0"):
+        if changes[0].prev != cursor:
             log.warning("changes.missed", workspace=ws, after=cursor, before=changes[0].id)
             missed = {one.id: await self._missed(ws, one, changes[0]) for one in subscriptions}
         wakes = self._wakes(changes, subscriptions, missed)
