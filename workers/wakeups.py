@@ -172,10 +172,12 @@ def _wake_run(agent_id: str, upto: str) -> Run:
 
 
 async def wake_message(
-    service: Service, ws: str, causes: Sequence[Change], in_prompt: set[str]
+    service: Service, ws: str, causes: Sequence[Change], in_prompt: set[str], over: int = 0
 ) -> NewMessage:
     """What a woken agent is told: each change with who and what, and the text of blocks it does not have."""
     lines = ["Blocks that you watch have changed:", ""]
+    if over:
+        lines.append(f"- {over} earlier change(s) are not listed")
     lines += _told_all(causes)
     others = sorted({change.block_id for change in causes} - in_prompt)
     for block in await service.blocks.existing(ws, others):

@@ -20,7 +20,6 @@ from service.http import (
 )
 from service.http.docs import documentation
 from service.http.door import Door
-from service.http.guard import is_loopback
 from service.http.routing import Route, Table
 from service.settings import Settings
 
@@ -40,7 +39,7 @@ ROUTES: list[Route] = [
 
 def create_app(settings: Settings, service: Service | None = None) -> Starlette:
     """The ASGI app; it opens its own service unless it is given one, which stays the giver's to close."""
-    door = Door(Table([*ROUTES, *documentation(ROUTES)]), guarded=is_loopback(settings.host))
+    door = Door(Table([*ROUTES, *documentation(ROUTES)]), guarded=not settings.insecure)
     door.service = service
 
     @asynccontextmanager

@@ -25,6 +25,7 @@ from service.http.calls import (
     parse_body,
     parse_query,
     read_body,
+    require_json,
 )
 from service.http.errors import UNKNOWN, NotReady, refusal_of
 from service.http.guard import refuse_strangers
@@ -91,6 +92,7 @@ class Door(BaseRoute):
             query = parse_query(route.query, sent) if sent else self._default_queries[route.query]
         body: Any = _NOTHING
         if route.body is not None:
+            require_json(headers)
             body = parse_body(route.body, await read_body(receive, headers))
         return Call(self.service, path, query, body, headers, receive, author_of(headers))
 

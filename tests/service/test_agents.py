@@ -9,7 +9,7 @@ from service.errors import BlockFull, BlockwireError, Invalid, NotFound, Unknown
 from service.prompts import STOCK_DESCRIPTIONS
 from service.records.agents import Agent, AgentFields, AgentQuery, NewAgent
 from service.records.base import Page
-from service.records.blocks import BlockFields
+from service.records.blocks import BlockFields, BlockQuery
 from service.records.messages import NewMessage
 from service.settings import Settings
 from service.store.agents import AgentStore
@@ -346,3 +346,13 @@ async def test_agents_can_be_sorted_by_when_they_last_ran(team: Team) -> None:
 async def test_a_workspace_with_an_agent_is_on_the_sweepers_list(team: Team) -> None:
     await team.service.agents.create("other", NewAgent(model="offline/extractive"), ALICE)
     assert await team.service.subscriptions.workspaces() == ["default", "other"]
+
+
+async def test_a_new_block_whose_label_is_taken_is_not_created_at_all(team: Team) -> None:
+    """V1 attaches the first of a label without an error; no block may be left that nobody has."""
+    given = await team.block("first", label="notes")
+    twice = [BlockFields(label="notes", value="second"), BlockFields(label="own", value="a")]
+    agent = await team.agent(given, memory_blocks=[*twice, BlockFields(label="own", value="b")])
+    blocks = await team.service.blocks.of_agent(WS, agent.id)
+    assert [(block.label, block.value) for block in blocks] == [("notes", "first"), ("own", "a")]
+    assert await team.service.blocks.count(WS, BlockQuery()) == 2

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from service.errors import NotFound
 from service.records.agents import AgentQuery
 from service.records.base import Page
 from service.records.blocks import Author, BlockFields, BlockQuery, Edit
@@ -114,3 +115,10 @@ def test_two_kinds_of_keys_never_share_a_name() -> None:
 def test_a_key_that_is_not_in_the_table_cannot_be_named() -> None:
     with pytest.raises(KeyError):
         key(WS, "nonsense")
+
+
+def test_an_id_with_a_colon_names_no_other_key() -> None:
+    for name, of in (("run", "run-1:messages"), ("agent", "agent-1:state"), ("block", "block-1:history")):
+        with pytest.raises(NotFound):
+            key("default", name, of)
+    assert key("default", "blocks_labelled", "a:b").endswith(":blocks:label:a:b")

@@ -137,3 +137,16 @@ async def test_the_sweep_takes_a_hundred_at_a_time(team: Team) -> None:
         await team.lease(await team.agent(), ms=-1)
     assert len(await team.leases.sweep(WS, 60_000)) == 100
     assert len(await team.leases.sweep(WS, 60_000)) == 1
+
+
+async def test_what_only_a_worker_needed_of_a_run_goes_with_its_end(team: Team) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    run = open_run.run
+    [message_0] = await team.service.messages.context(WS, agent.id)
+    await team.leases.open_run(lease, run, "the prompt", {"block-1": 3}, message_0)
+    await team.leases.add_note(lease, run.id, {"content": "a note"}, {"block-1": 4})
+    await team.leases.finish(lease, run.id, "end_turn", None)
+    left = await team.store.hash(key(WS, "run", run.id))
+    assert not {"prompt", "seen", "causes", "step_id"} & set(left)
+    assert await team.leases.notes(WS, run.id) == []

@@ -1,6 +1,8 @@
 """dispatch.lua: wake-ups are recorded and the cursor moved in one act, by one of many."""
 
 import asyncio
+from collections.abc import Awaitable
+from typing import cast
 
 import pytest
 
@@ -130,3 +132,31 @@ async def test_of_many_dispatchers_one_moves_the_cursor(team: Team, wakeups: Wak
         change.model_dump_json() for change in changes
     ]
     assert len(await team.store.items(key(WS, "agent_inbox", agent.id))) == 1
+
+
+async def test_past_a_thousand_changes_the_oldest_are_only_counted(team: Team, wakeups: WakeUpStore) -> None:
+    agent = await team.agent()
+    block = await team.block()
+    await team.edit(block, "append", "x")
+    first, last = await team.changes()
+    await wakeups.move(WS, "0-0", first.id, [(wake(agent.id, "run-w"), [first] * 3)])
+    await wakeups.move(WS, first.id, last.id, [(wake(agent.id, "run-v"), [last] * 999)])
+    _, open_run = await team.working(agent)
+    assert (open_run.over, len(open_run.causes)) == (2, 1000)
+    assert open_run.causes == [first, *[last] * 999]
+    assert "wake_over" not in await team.state(agent)
+
+
+async def test_a_wake_up_that_was_ended_unread_does_not_silence_its_agent(
+    team: Team, wakeups: WakeUpStore
+) -> None:
+    agent = await team.agent()
+    await team.block()
+    (change,) = await team.changes()
+    await wakeups.move(WS, "0-0", change.id, [(wake(agent.id, "run-w"), [change])])
+    await cast(Awaitable[int], team.redis.hset(key(WS, "run", "run-w"), "status", "cancelled"))
+    assert await team.leases.next_run(await team.lease(agent)) is None
+    woken = await wakeups.move(WS, change.id, "9999999999-1", [(wake(agent.id, "run-v"), [change])])
+    assert [ready.agent_id for ready in woken or []] == [agent.id]
+    _, open_run = await team.working(agent)
+    assert (open_run.run.id, open_run.causes) == ("run-v", [change, change])
