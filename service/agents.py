@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import structlog
+
 from service.agent_types import initial_messages, rules_for, tools_for, type_of
 from service.blocks import Blocks, checked_new
 from service.catalog import Catalog
@@ -30,6 +32,8 @@ from service.store.agents import AgentStore
 from service.store.client import StoreClient
 from service.store.messages import body_of
 from service.tools import BUILT_IN, by_id, by_name
+
+log = structlog.get_logger()
 
 CONFIGURE_TRIES = 20
 POOL = re.compile(r"[a-z0-9_-]{1,40}")
@@ -97,6 +101,7 @@ class Agents:
         )
         new_blocks = [(new_id("block"), _described(checked_new(fields))) for fields in new.memory_blocks]
         given = await self._blocks.read_many(ws, list(dict.fromkeys(new.block_ids or [])))
+        new_blocks = _attachable(given, new_blocks)
         messages = self._first_messages(agent, new, given, [fields for _, fields in new_blocks])
         await self._store.create(
             ws, agent, new_blocks, [block.id for block in given], [(m.id, body_of(m)) for m in messages], by
@@ -285,6 +290,8 @@ def _config_overrides(fields: AgentFields) -> dict[str, Any]:
 
 def _handle_of(config: Mapping[str, Any]) -> str:
     """The handle of a full llm_config, which bypasses the look-up of handles (V1)."""
+    if not config.get("model"):
+        raise Invalid("llm_config", "must name its model")
     if config.get("handle"):
         return str(config["handle"])
     return f"{config.get('provider_name') or config.get('model_endpoint_type')}/{config.get('model')}"
@@ -305,6 +312,21 @@ def _described(fields: BlockFields) -> BlockFields:
     if fields.description is not None or fields.label not in STOCK_DESCRIPTIONS:
         return fields
     return fields.model_copy(update={"description": STOCK_DESCRIPTIONS[fields.label]})
+
+
+def _attachable(
+    given: Sequence[Block], new: Sequence[tuple[str, BlockFields]]
+) -> list[tuple[str, BlockFields]]:
+    """The new blocks whose label is not taken: V1 attaches the first of a label, without an error."""
+    taken = {block.label for block in given}
+    kept = []
+    for id, fields in new:
+        if fields.label in taken:
+            log.warning("block.left_out", label=fields.label, reason="the agent has another of this label")
+            continue
+        taken.add(fields.label or "")
+        kept.append((id, fields))
+    return kept
 
 
 def _as_block(fields: BlockFields, at: Micros) -> Block:

@@ -27,6 +27,8 @@ from service.store.client import StoreClient
 LABEL_MOST = 500
 """Characters in a label. Any characters: V1 restricts labels in list filters only."""
 EDIT_ID_MOST = 200
+LIMIT_MOST = 1_000_000
+"""Characters in the longest block: one edit of it keeps the store busy for a fraction of a second."""
 
 
 class Blocks:
@@ -158,8 +160,8 @@ def checked_fields(fields: BlockFields) -> BlockFields:
     """The fields with NUL characters dropped from the value and each tag once, or Invalid."""
     if fields.label is not None and not 1 <= len(fields.label) <= LABEL_MOST:
         raise Invalid("label", f"must have 1 to {LABEL_MOST} characters, not {len(fields.label)}")
-    if fields.limit is not None and fields.limit < 0:
-        raise Invalid("limit", f"must not be negative, got {fields.limit}")
+    if fields.limit is not None and not 0 <= fields.limit <= LIMIT_MOST:
+        raise Invalid("limit", f"must lie between 0 and {LIMIT_MOST} characters, got {fields.limit}")
     if fields.value is not None and "\0" in fields.value:
         fields = fields.model_copy(update={"value": fields.value.replace("\0", "")})
     if fields.tags is not None:

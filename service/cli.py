@@ -9,7 +9,6 @@ in one line, before anything starts.
 
 import argparse
 import importlib.metadata
-import ipaddress
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,9 +16,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from service.entry import WONT_WORK, end_in_one_line, python_module, settings_or_exit
-from service.settings import Settings, environment_for
-
-_LOCAL_NAME = "localhost"
+from service.settings import environment_for
 
 
 @dataclass(frozen=True)
@@ -144,11 +141,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.print_help()
         return
     verb = next(verb for verb in VERBS if verb.name == options.verb)
-    settings = settings_or_exit(
-        {OPTIONS[name].field: getattr(options, OPTIONS[name].field) for name in verb.options}
-    )
+    given = {OPTIONS[name].field: getattr(options, OPTIONS[name].field) for name in verb.options}
     if verb.listens:
-        _check_host(settings, options.insecure)
+        given["insecure"] = options.insecure
+    settings = settings_or_exit(given)
     command = python_module(verb.module, *verb.arguments(options))
     sys.stdout.flush()
     os.execve(command[0], command, environment_for(settings))
@@ -184,6 +180,7 @@ def _add_options(parser: argparse.ArgumentParser, verb: Verb) -> None:
         parser.add_argument(
             "--insecure",
             action="store_true",
+            default=None,
             help="listen on other machines' requests too, although anybody who reaches the port "
             "can read and change everything: there is no authentication yet",
         )
@@ -194,31 +191,6 @@ def _version() -> str:
         return importlib.metadata.version("blockwire")
     except importlib.metadata.PackageNotFoundError:
         return "(not installed)"
-
-
-def _check_host(settings: Settings, insecure: bool) -> None:
-    """There are no tokens yet: who can reach the port can do everything."""
-    if _is_loopback(settings.host):
-        return
-    if not insecure:
-        end_in_one_line(
-            f"host {settings.host!r} can be reached from other machines and there is no authentication yet; "
-            "use 127.0.0.1, or add --insecure if the network itself keeps strangers out",
-            WONT_WORK,
-        )
-    sys.stderr.write(
-        f"blockwire: WARNING: no authentication yet, and listening on {settings.host}:{settings.port}: "
-        "anybody who reaches it can read and change every block\n"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == _LOCAL_NAME:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 if __name__ == "__main__":

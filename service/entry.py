@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from pydantic import ValidationError
 
-from service.errors import BlockwireError, Invalid
+from service.errors import BlockwireError, Invalid, StoreUnreadable
 from service.settings import Settings, read_settings, variables_of
 
 FAILED = 1
@@ -46,7 +46,7 @@ def one_line_errors() -> Iterator[None]:
     """What was refused is said in one line, with the exit code that goes with it."""
     try:
         yield
-    except Invalid as error:
+    except (Invalid, StoreUnreadable) as error:
         end_in_one_line(str(error), WONT_WORK)
     except BlockwireError as error:
         end_in_one_line(str(error))

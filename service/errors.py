@@ -1,6 +1,6 @@
 """Errors: everything that may be refused, by name. The text of an error is its message.
 
-No HTTP status here (service/http/app.py maps names to statuses) and no words
+No HTTP status here (service/http/errors.py maps names to statuses) and no words
 for a model (workers/tools). Messages name the field and the remedy and never
 carry a block's value unless the caller is told it on purpose.
 """

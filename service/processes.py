@@ -7,7 +7,7 @@ web takes no more requests, the workers hand back their steps, the store writes
 its file. Workers are started by command: service never imports them.
 
 `store_for` is how every process opens its store: this one, http/serve.py and
-workers/main.py.
+workers/main.py. A store that was given is examined first (store/examine.py).
 """
 
 import asyncio
@@ -20,7 +20,6 @@ import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -28,8 +27,10 @@ from service.children import end_child, kill_child, start_child
 from service.entry import WONT_WORK, one_line_errors, python_module, settings_or_exit
 from service.errors import Invalid
 from service.logs import set_up_logs
+from service.loopback import is_loopback
 from service.settings import Settings, environment_for
 from service.store.embedded import EmbeddedStore
+from service.store.examine import address_of, examine, reach
 
 log = structlog.get_logger()
 
@@ -37,15 +38,19 @@ HEALTH_PATH = "/v1/health/"
 _ASK_S = 2.0
 _POLL_S = 0.1
 _BACKLOG = 2048
-_SCHEMES = ("redis", "rediss", "unix")
 
 
 @contextlib.asynccontextmanager
 async def store_for(settings: Settings) -> AsyncIterator[Settings]:
-    """The settings with a `redis_url` that works: the one given, or the embedded store's, open meanwhile."""
+    """The settings with a `redis_url` that works: the one given, or the embedded store's, open meanwhile.
+
+    Raises Invalid or StoreUnreachable, naming the variable, for a store or queue that cannot be used.
+    """
+    if settings.queue_url is not None:
+        await reach("QUEUE_URL", settings.queue_url)
     if settings.redis_url is not None:
-        _check_url(settings.redis_url)
-        log.info("store.opened", kind="redis", where=_without_password(settings.redis_url))
+        await examine("REDIS_URL", settings.redis_url)
+        log.info("store.opened", kind="redis", where=address_of(settings.redis_url))
         yield settings
         return
     async with EmbeddedStore(settings.data_dir) as store:
@@ -53,25 +58,10 @@ async def store_for(settings: Settings) -> AsyncIterator[Settings]:
         yield settings.model_copy(update={"redis_url": store.url})
 
 
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        if parts.scheme in _SCHEMES and (parts.hostname or parts.path) and parts.port != 0:
-            return
-    except ValueError:
-        pass
-    raise Invalid(
-        "REDIS_URL", "must look like redis://localhost:6379/0, rediss://… for TLS, or unix:///path/of/socket"
-    )
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
-
-
-def open_listener(host: str, port: int) -> socket.socket:
-    """A socket that listens there; Invalid if that cannot be."""
+def open_listener(host: str, port: int, *, insecure: bool = False) -> socket.socket:
+    """A socket that listens there; Invalid if that cannot be, or if others could reach it and nobody said so."""
+    if not insecure:
+        _refuse_exposure(host, host)
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
@@ -79,6 +69,8 @@ def open_listener(host: str, port: int) -> socket.socket:
             "host", f"{host!r} cannot be used ({error.strerror}); use an address of this machine"
         ) from None
     family, kind, protocol, _, address = min(places, key=lambda place: place[0] != socket.AF_INET)
+    if not insecure:
+        _refuse_exposure(host, str(address[0]))
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -94,6 +86,16 @@ def open_listener(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _refuse_exposure(host: str, place: str) -> None:
+    """There are no tokens yet: who can reach the port can do everything."""
+    if not is_loopback(place):
+        raise Invalid(
+            "host",
+            f"{host!r} can be reached from other machines and there is no authentication yet; use 127.0.0.1, "
+            "or add --insecure (BLOCKWIRE_INSECURE=1) if the network itself keeps strangers out",
+        )
+
+
 @dataclass(frozen=True)
 class Child:
     """A process to keep alive."""
@@ -104,7 +106,7 @@ class Child:
 
 @dataclass(frozen=True)
 class Pace:
-    """How patient a supervisor is, in seconds."""
+    """How patient a group of processes is with its children, in seconds."""
 
     grace: float = 10.0
     first_pause: float = 0.5
@@ -112,7 +114,7 @@ class Pace:
     settled: float = 60.0
 
 
-class Supervisor:
+class ProcessGroup:
     """Keeps children alive until asked to stop, then ends them stage by stage, the first stage first."""
 
     def __init__(self, stages: Sequence[Sequence[Child]], pace: Pace | None = None) -> None:
@@ -152,7 +154,13 @@ class Supervisor:
         event = "child.started"
         while True:
             began = time.monotonic()
-            process = await start_child(child.command, environ=environ)
+            try:
+                process = await start_child(child.command, environ=environ)
+            except OSError as error:
+                log.error("child.failed", child=child.name, reason=str(error), next_try_s=pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, self._pace.longest_pause)
+                continue
             self._running[child.name] = process
             log.info(event, child=child.name, pid=process.pid)
             event = "child.restarted"
@@ -183,10 +191,10 @@ class Supervisor:
 
 async def up(settings: Settings, workers: int) -> int:
     """Everything on this machine, until Ctrl-C or SIGTERM; the exit code."""
-    with open_listener(settings.host, settings.port) as listener:
+    with open_listener(settings.host, settings.port, insecure=settings.insecure) as listener:
         port = listener.getsockname()[1]
     settings = settings.model_copy(update={"port": port})
-    supervisor = Supervisor(
+    group = ProcessGroup(
         [
             [Child("web", python_module("service.http.serve"))],
             [Child(f"worker {n}", python_module("workers.main")) for n in range(1, workers + 1)],
@@ -194,10 +202,10 @@ async def up(settings: Settings, workers: int) -> int:
     )
     async with store_for(settings) as reachable:
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, supervisor.ask_to_stop)
+            asyncio.get_running_loop().add_signal_handler(number, group.ask_to_stop)
         greeting = asyncio.create_task(_greet(settings, workers))
         try:
-            return await supervisor.run(environment_for(reachable))
+            return await group.run(environment_for(reachable))
         finally:
             greeting.cancel()
 
@@ -212,7 +220,7 @@ async def _greet(settings: Settings, workers: int) -> None:
     if settings.redis_url is None:
         store = f"embedded store, data in {settings.data_dir.expanduser().resolve()}"
     else:
-        store = f"store {_without_password(settings.redis_url)}"
+        store = f"store {address_of(settings.redis_url)}"
     workers_text = "1 worker" if workers == 1 else f"{workers} workers"
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
     sys.stdout.write(f"Blockwire is ready at {url} ({store}; {workers_text}; Ctrl-C stops it)\n")

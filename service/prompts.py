@@ -8,7 +8,7 @@ on, what a tool gave back.
 Nothing here reads a clock or a store: the same records give the same text.
 
 Elsewhere: when message 0 is compiled anew (service/agents); what is sent to the
-provider in which order (workers/prompt.py).
+provider in which order (workers/request.py).
 """
 
 import json

@@ -4,7 +4,6 @@ Elsewhere: how one begins (messages.py); how workers carry it (leases.py).
 """
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 
 from service.records.base import Page
@@ -60,8 +59,3 @@ class Runs:
             ring = await rings.get()
             if ring is None or not ring.endswith(" running"):
                 return
-
-
-def produced(messages: Sequence[Message]) -> list[Message]:
-    """Of a run's messages those that its agent made."""
-    return [message for message in messages if message.role in ("assistant", "tool")]

@@ -23,6 +23,9 @@ class Settings(BaseModel):
     data_dir: Path = Field(default=Path(".blockwire"), description="BLOCKWIRE_DATA, for the embedded store")
     host: str = Field(default="127.0.0.1", description="BLOCKWIRE_HOST")
     port: int = Field(default=8283, ge=0, le=65535, description="PORT or BLOCKWIRE_PORT")
+    insecure: bool = Field(
+        default=False, description="BLOCKWIRE_INSECURE: listen beyond loopback, answer to any name"
+    )
     pool: str = Field(default=DEFAULT_POOL, pattern=r"^[a-z0-9_-]{1,40}$", description="BLOCKWIRE_POOL")
     slots: int = Field(default=32, ge=1, le=1000, description="BLOCKWIRE_SLOTS: agents stepped at once")
     lease_ms: int = Field(default=3000, ge=200, description="BLOCKWIRE_LEASE_MS")
@@ -59,6 +62,7 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "data_dir": ("BLOCKWIRE_DATA",),
     "host": ("BLOCKWIRE_HOST",),
     "port": ("BLOCKWIRE_PORT", "PORT"),
+    "insecure": ("BLOCKWIRE_INSECURE",),
     "pool": ("BLOCKWIRE_POOL",),
     "slots": ("BLOCKWIRE_SLOTS",),
     "lease_ms": ("BLOCKWIRE_LEASE_MS",),

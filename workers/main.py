@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-from contextlib import suppress
 
 import structlog
 from arq.connections import ArqRedis
@@ -72,11 +71,12 @@ async def _work(service: Service, pool: ArqRedis) -> None:
     finally:
         for task in beside:
             task.cancel()
-        for task in beside:
-            with suppress(asyncio.CancelledError):
-                await task
+        ends = await asyncio.gather(*beside, return_exceptions=True)
         await models.aclose()
         log.info("worker.stopped", worker_id=worker_id)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
 
 
 def _worker(service: Service, pool: ArqRedis, worker_id: str, keeper: Keeper, loop: Loop) -> DoorbellWorker:

@@ -23,10 +23,17 @@ CHARS_PER_TOKEN = 4
 _APPROVAL = "requires_approval"
 
 
+def tools_there(agent: Agent) -> list[str]:
+    """Names of the agent's tools that can be run at all."""
+    return [name for name in agent.tools if name in BUILT_IN and BUILT_IN[name].available]
+
+
 def tools_now(transcript: Transcript) -> list[str]:
     """Names of the tools that the agent may call at this point of its run."""
     agent = transcript.agent
-    return allowed_tools(agent.tool_rules or [], agent.tools, transcript.called, transcript.last_result())
+    return allowed_tools(
+        agent.tool_rules or [], tools_there(agent), transcript.called, transcript.last_result()
+    )
 
 
 def calls_in_parallel(agent: Agent) -> bool:

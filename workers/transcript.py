@@ -105,7 +105,7 @@ async def _open(
     if open_run.causes:
         depth = max(change.author.depth for change in open_run.causes) + 1
         shown = set(seen) if type_of(agent.agent_type).memory_in_prompt else set()
-        text = await wake_message(service, lease.workspace, open_run.causes, shown)
+        text = await wake_message(service, lease.workspace, open_run.causes, shown, open_run.over)
         run = run.model_copy(update={"messages": [text], "depth": depth})
     if _opens_with_prompt(context):
         message_0 = context[0]

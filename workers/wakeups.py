@@ -61,8 +61,9 @@ class Dispatcher:
         async with self._service.changes.rings(ws) as rings:
             while True:
                 try:
-                    while await self.dispatch(ws):
-                        pass
+                    behind = True
+                    while behind:
+                        behind = await self.dispatch(ws)
                 except StoreUnreachable as failure:
                     log.warning("wakeups.deferred", workspace=ws, error=str(failure))
                 with suppress(TimeoutError):
@@ -79,7 +80,7 @@ class Dispatcher:
             return False
         subscriptions = [one for one in await rooms.all(ws) if one.active]
         missed = {}
-        if changes[0].prev not in (cursor, "0-0"):
+        if changes[0].prev != cursor:
             log.warning("changes.missed", workspace=ws, after=cursor, before=changes[0].id)
             missed = {one.id: await self._missed(ws, one, changes[0]) for one in subscriptions}
         wakes = self._wakes(changes, subscriptions, missed)
@@ -171,10 +172,12 @@ def _wake_run(agent_id: str, upto: str) -> Run:
 
 
 async def wake_message(
-    service: Service, ws: str, causes: Sequence[Change], in_prompt: set[str]
+    service: Service, ws: str, causes: Sequence[Change], in_prompt: set[str], over: int = 0
 ) -> NewMessage:
     """What a woken agent is told: each change with who and what, and the text of blocks it does not have."""
     lines = ["Blocks that you watch have changed:", ""]
+    if over:
+        lines.append(f"- {over} earlier change(s) are not listed")
     lines += _told_all(causes)
     others = sorted({change.block_id for change in causes} - in_prompt)
     for block in await service.blocks.existing(ws, others):

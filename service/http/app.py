@@ -21,7 +21,6 @@ from service.http import (
 )
 from service.http.docs import documentation
 from service.http.door import Door
-from service.http.guard import is_loopback
 from service.http.routing import Route, Table
 from service.settings import Settings
 
@@ -47,7 +46,7 @@ def create_app(
     Streams that have no end of their own end when `ending` is set.
     """
     table = Table([*ROUTES, *documentation(ROUTES)])
-    door = Door(table, guarded=is_loopback(settings.host), ending=ending or asyncio.Event())
+    door = Door(table, guarded=not settings.insecure, ending=ending or asyncio.Event())
     door.service = service
 
     @asynccontextmanager

@@ -1,8 +1,8 @@
 """Calls: one request as its handler sees it, and how it is read from the wire.
 
-A body is parsed straight from its bytes and has a bound; a query parameter that
-holds a list repeats its key (`?tags=a&tags=b`). Whatever does not fit raises
-Malformed, which names each field.
+A body must be announced as JSON, has a bound and is parsed straight from its bytes;
+a query parameter that holds a list repeats its key (`?tags=a&tags=b`). Whatever does
+not fit raises Malformed, which names each field.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from starlette.types import Receive
 
 from service.bootstrap import Service
 from service.errors import Invalid
-from service.http.errors import ClientGone, TooLarge, malformed
+from service.http.errors import ClientGone, NotJson, TooLarge, malformed
 from service.records.base import DEFAULT_WORKSPACE
 from service.records.blocks import Author
 
@@ -30,6 +30,7 @@ Query = TypeVar("Query", bound=BaseModel)
 Body = TypeVar("Body", bound=BaseModel)
 Result = TypeVar("Result")
 
+_JSON = re.compile(rb"application/json|[^\s/;,]+/[^\s/;,]+\+json", re.IGNORECASE)
 _USER = re.compile(r"user-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _API = Author()
 
@@ -83,6 +84,18 @@ def author_of(headers: Headers) -> Author:
     if not _USER.fullmatch(name):
         raise Invalid("user_id", "the header must look like user-00000000-0000-4000-8000-000000000000")
     return Author(name=name)
+
+
+def require_json(headers: Headers) -> None:
+    """Raises NotJson unless the body is announced as JSON.
+
+    A web page may send text or a form to any server without asking it first; JSON it
+    may not. Whoever names no type at all is let in, unless it is a browser.
+    """
+    given = headers.get(b"content-type", b"").partition(b";")[0].strip()
+    if _JSON.fullmatch(given) or (not given and b"origin" not in headers):
+        return
+    raise NotJson("Content-Type: the body must be sent as application/json")
 
 
 async def read_body(receive: Receive, headers: Headers) -> bytes:

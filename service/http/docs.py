@@ -11,8 +11,9 @@ from pathlib import Path
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
-from service.http.openapi import openapi
+from service.http.openapi import Document, openapi
 from service.http.routing import Route
 
 _PAGE = Path(__file__).with_name("docs.html")
@@ -29,18 +30,18 @@ def documentation(routes: Sequence[Route]) -> list[Route]:
     """The routes that describe these routes."""
 
     @cache
-    def document() -> bytes:
-        return to_json(openapi(routes))
+    def document() -> Document:
+        return openapi(routes)
 
     @cache
     def filled_page() -> str:
         # `<` inside JSON can only be in a string, where \u003c means the same and cannot end the script.
-        inlined = document().decode().replace("<", "\\u003c")
+        inlined = to_json(document()).decode().replace("<", "\\u003c")
         return _PAGE.read_text(encoding="utf-8").replace(_PLACE, inlined)
 
     async def show_document(call: Call[Nothing, Nothing]) -> Response:
         """The OpenAPI document"""
-        return Response(document(), media_type="application/json")
+        return json_answer(document())
 
     async def show_page(call: Call[Nothing, Nothing]) -> Response:
         """A page that shows the document"""

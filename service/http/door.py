@@ -26,6 +26,7 @@ from service.http.calls import (
     parse_body,
     parse_query,
     read_body,
+    require_json,
 )
 from service.http.errors import UNKNOWN, NotReady, refusal_of
 from service.http.guard import refuse_strangers
@@ -93,6 +94,7 @@ class Door(BaseRoute):
             query = parse_query(route.query, sent) if sent else self._default_queries[route.query]
         body: Any = _NOTHING
         if route.body is not None:
+            require_json(headers)
             body = parse_body(route.body, await read_body(receive, headers) or b"{}")
         by = author_of(headers)
         return Call(self.service, path, query, body, headers, receive, by, ending=self._ending)

@@ -43,6 +43,8 @@ MODEL_STATUS = {
     "llm_authentication": 401,
     "llm_timeout": 504,
     "llm_bad_request": 400,
+    "llm_context_window": 400,
+    "llm_empty_response": 500,
     "llm_error": 500,
 }
 
@@ -64,11 +66,15 @@ class NoRoute(Exception):
 
 
 class WrongMethod(Exception):
-    """The path is served, with other methods."""
+    """The path is served, with other methods or with none."""
 
-    def __init__(self, allowed: Iterable[str]) -> None:
+    def __init__(self, allowed: Iterable[str], detail: str = "Method Not Allowed") -> None:
+        super().__init__(detail)
         self.allowed = ", ".join(sorted(allowed))
-        super().__init__(self.allowed)
+
+
+class NotJson(Exception):
+    """A body that is not sent as JSON."""
 
 
 class TooLarge(Exception):
@@ -139,7 +145,10 @@ def _unknown_model(error: UnknownModel) -> Refusal:
 
 def _model_failed(error: ModelFailed) -> Refusal:
     said = error.error
-    body = {"type": said.type, "message": said.message, "detail": said.detail}
+    detail = said.detail
+    if said.type == "llm_context_window":
+        detail = f"CONTEXT_WINDOW_EXCEEDED: {detail or said.message}"
+    body = {"type": said.type, "message": said.message, "detail": detail}
     return Refusal(MODEL_STATUS.get(said.type, 500), {"error": body}, FINAL)
 
 
@@ -152,8 +161,9 @@ REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
     NotAttached: _detail(404),
     Expired: _detail(410, "EXPIRED: "),
     NoRoute: _fixed(404, "Not Found"),
-    WrongMethod: lambda error: Refusal(405, {"detail": "Method Not Allowed"}, {"allow": error.allowed}),
+    WrongMethod: lambda error: Refusal(405, {"detail": str(error)}, {"allow": error.allowed}),
     TooLarge: _detail(413),
+    NotJson: _detail(415),
     Stranger: _detail(403),
     ClientGone: _fixed(499, "The client left before its answer"),
     Invalid: _invalid,

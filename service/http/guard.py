@@ -1,4 +1,4 @@
-"""Guard: a server on loopback answers only requests addressed to loopback.
+"""Guard: only requests addressed to loopback are answered, unless the server was told `insecure`.
 
 A web page from anywhere can make a browser call 127.0.0.1, by name (its own,
 resolved to 127.0.0.1) or directly. The first shows in `Host`, the second in
@@ -7,22 +7,13 @@ from no browser and is let in.
 """
 
 from functools import lru_cache
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from service.http.calls import Headers
 from service.http.errors import Stranger
+from service.loopback import is_loopback
 
-
-def is_loopback(name: str) -> bool:
-    """Whether a host name or address can only mean this machine."""
-    name = name.strip("[]").removesuffix(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+_REMEDY = "start it with --insecure (BLOCKWIRE_INSECURE=1) to let in everybody who reaches it"
 
 
 def refuse_strangers(headers: Headers) -> None:
@@ -30,14 +21,13 @@ def refuse_strangers(headers: Headers) -> None:
     host = headers.get(b"host")
     if host is not None and not _names_loopback(b"//" + host):
         raise Stranger(
-            "Host: this server listens on loopback only and answers to localhost or 127.0.0.1, "
-            "not to other names; set BLOCKWIRE_HOST to serve others"
+            f"Host: this server answers to localhost or 127.0.0.1 only, not to other names; use one of these, or {_REMEDY}"
         )
     origin = headers.get(b"origin")
     if origin is not None and not _names_loopback(origin):
         raise Stranger(
-            "Origin: this server listens on loopback only and does not answer web pages from elsewhere; "
-            "open the page from localhost, or set BLOCKWIRE_HOST to serve others"
+            "Origin: this server does not answer web pages from elsewhere; open the page from localhost, or "
+            f"{_REMEDY}"
         )
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from service.errors import NotFound
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
-from service.http.errors import ModelFailed
+from service.http.errors import ModelFailed, WrongMethod
 from service.http.generation import is_legacy
 from service.http.routing import Route
 from service.http.schemas.messages import (
@@ -37,7 +37,7 @@ async def send(call: Call[Nothing, SendRequest]) -> Response:
     """Send to an agent and wait for the reply
 
     The reply holds everything the run produced after its input, why it stopped and what it used. A failing
-    model is answered with 401, 402, 429, 500 or 504 and an `error` object.
+    model is answered with 400, 401, 402, 429, 500 or 504 and an `error` object.
     """
     check_streaming(call.body, is_legacy(call.headers))
     if call.body.streaming:
@@ -83,7 +83,6 @@ async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
         run_options(call.body).model_copy(update={"output": "steps"}),
         background=True,
         kind="send_message_async",
-        callback_url=call.body.callback_url,
     )
     return json_answer(run_response(run))
 
@@ -108,7 +107,7 @@ async def modify(call: Call[Nothing, Nothing]) -> Response:
 
     V1 removed it and answers 405; old SDKs still have the method.
     """
-    return json_answer({"detail": "Messages cannot be edited"}, 405)
+    raise WrongMethod((), "Messages cannot be edited")
 
 
 def chronological(page: Page) -> Page:

@@ -155,6 +155,8 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
         responses["409"] = _response("It cannot be applied as things are; do not just repeat it", conflict)
     if route.body is not None and "expected_version" in route.body.model_fields:
         responses["412"] = _response("The block is not at the version of `If-Match`", conflict)
+    if route.body is not None:
+        responses["415"] = _response("The body was not sent as JSON", error)
     responses["422"] = _response("The request cannot be read; `detail` names each field", malformed)
     return responses
 

@@ -1,4 +1,8 @@
-"""Paging: V1's cursors over a list. Answers are bare arrays; an exhausted list is `[]`."""
+"""Paging: V1's cursors over a list. Answers are bare arrays; an exhausted list is `[]`.
+
+Where V1 takes a limit of 0 for all, this takes it for AT_MOST: no single request
+loads everything. Whoever wants more pages on.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
@@ -8,13 +12,15 @@ from pydantic import BaseModel, Field
 from service.records.base import Page
 
 Item = TypeVar("Item")
-MOST = 2_147_483_647
+AT_MOST = 10_000
+"""Rows that one answer holds, whatever limit was asked for."""
+CEILING = f"0, or more than {AT_MOST}, means {AT_MOST}"
 
 
 class PageQuery(BaseModel):
     """What every list takes; a list with other defaults overrides the fields."""
 
-    limit: int = Field(default=50, ge=0, le=MOST, description="how many to return; 0 means all")
+    limit: int = Field(default=50, ge=0, description=f"how many to return; {CEILING}")
     before: str | None = Field(
         default=None, max_length=200, description="only what lies before this id, in the order asked"
     )
@@ -25,7 +31,7 @@ class PageQuery(BaseModel):
 
     def page(self) -> Page:
         return Page(
-            limit=self.limit or None,
+            limit=min(self.limit or AT_MOST, AT_MOST),
             before=self.before,
             after=self.after,
             descending=self.order == "desc",

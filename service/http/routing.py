@@ -7,7 +7,8 @@ words of the documentation; so the server (door.py) and the OpenAPI document
 
 A path under /v1 is served under /latest too, and each with or without a slash at
 its end; nothing is redirected. `{name}` holds one segment, `{name:path}` the
-rest, slashes included; a parameter named in IDS must be an id of that kind.
+rest, slashes included; a parameter named in IDS must be an id of that kind, one in
+PLAIN_IDS is a plain string in V1: whatever is no such id is simply not found.
 Among patterns that fit, the one listed first is taken.
 
 A path that carries percent signs is matched as it was sent and decoded after:
@@ -25,6 +26,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from service.errors import NotFound
 from service.http.calls import Call, Nothing
 from service.http.errors import Malformed, NoRoute, WrongMethod
 
@@ -33,7 +35,9 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
 UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 EXAMPLE_UUID4 = "123e4567-e89b-42d3-8456-426614174000"
 IDS = {"agent_id": "agent", "block_id": "block", "message_id": "message", "tool_id": "tool"}
-_ID_PATTERNS = {name: re.compile(f"{prefix}-{UUID4}") for name, prefix in IDS.items()}
+PLAIN_IDS = {"run_id": "run", "subscription_id": "subscription"}
+_ID_PATTERNS = {name: re.compile(f"{prefix}-{UUID4}") for name, prefix in (IDS | PLAIN_IDS).items()}
+EVENT_STREAM = "text/event-stream"
 _PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
 
 
@@ -98,8 +102,10 @@ class Table:
         for route in self.routes:
             places.setdefault(route.path.rstrip("/"), {})[route.method] = route
         for path, methods in places.items():
-            if "GET" in methods:
-                methods.setdefault("HEAD", methods["GET"])
+            if (
+                read := methods.get("GET")
+            ) and read.media_type != EVENT_STREAM:  # HEAD of one would never end
+                methods.setdefault("HEAD", read)
             if "{" in path:
                 self._patterns.setdefault(_word(path), []).append(_Place(_pattern(path), methods))
             else:
@@ -124,12 +130,15 @@ class Table:
 
 
 def check_ids(parameters: Mapping[str, str]) -> None:
-    """Refuses a malformed id, showing what one looks like."""
+    """Refuses a malformed id, showing what one looks like; one of PLAIN_IDS is simply not found."""
     for name, text in parameters.items():
         pattern = _ID_PATTERNS.get(name)
-        if pattern is not None and not pattern.fullmatch(text):
-            example = f"{IDS[name]}-{EXAMPLE_UUID4}"
-            raise Malformed(f"path.{name}: must look like {example}, all in lower case", [example])
+        if pattern is None or pattern.fullmatch(text):
+            continue
+        if name in PLAIN_IDS:
+            raise NotFound(PLAIN_IDS[name], text)
+        example = f"{IDS[name]}-{EXAMPLE_UUID4}"
+        raise Malformed(f"path.{name}: must look like {example}, all in lower case", [example])
 
 
 def _word(path: str) -> str:

@@ -12,10 +12,9 @@ from types import FrameType
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from service.entry import one_line_errors, settings_or_exit
-from service.errors import BlockwireError
 from service.http.app import create_app
 from service.logs import set_up_logs
 from service.processes import open_listener, store_for
@@ -32,20 +31,27 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     with listener:
         async with store_for(settings) as reachable:
             ending = asyncio.Event()
-            app = _OneLineStart(create_app(reachable, ending=ending))
-            server = _Server(_config(app), ending)
-            # uvicorn raises the signal that stopped it once more, and the store is still to be closed.
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, _already_stopping)
-            host, port = listener.getsockname()[:2]
-            log.info("web.started", host=host, port=port)
-            try:
-                await server.serve(sockets=[listener])
-            except SystemExit:
-                if app.refusal is None:
-                    raise
-                raise app.refusal from None
-            log.info("web.stopped")
+            app = create_app(reachable, ending=ending)
+            # Here and not by uvicorn, which logs a refusal beside the one line that we end with.
+            async with app.router.lifespan_context(app):
+                await _serve(app, settings, listener, ending)
+                log.info("web.stopped")
+
+
+async def _serve(app: ASGIApp, settings: Settings, listener: socket.socket, ending: asyncio.Event) -> None:
+    # uvicorn raises the signal that stopped it once more, and the store is still to be closed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _already_stopping)
+    host, port = listener.getsockname()[:2]
+    log.info("web.started", host=host, port=port)
+    if settings.insecure:
+        log.warning(
+            "web.exposed",
+            host=host,
+            port=port,
+            risk="no authentication yet: anybody who reaches it can read and change every block",
+        )
+    await _Server(_config(app), ending).serve(sockets=[listener])
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
@@ -53,7 +59,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         app,
         log_config=None,
         access_log=False,
-        lifespan="on",
+        lifespan="off",
         ws="none",
         proxy_headers=False,
         server_header=False,
@@ -74,36 +80,6 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _OneLineStart:
-    """The app, except that a refusal while it starts is kept instead of logged with its traceback."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.refusal: BlockwireError | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
-            return
-        failed: list[Message] = []
-
-        async def hold_failure(message: Message) -> None:
-            if message["type"] == "lifespan.startup.failed":
-                failed.append(message)
-            else:
-                await send(message)
-
-        try:
-            await self._app(scope, receive, hold_failure)
-        except BlockwireError as error:
-            self.refusal = error
-            await send({"type": "lifespan.startup.failed"})
-        except BaseException:
-            for message in failed:
-                await send(message)
-            raise
-
-
 def _already_stopping(_number: int, _frame: FrameType | None) -> None:
     pass
 
@@ -112,7 +88,7 @@ def main() -> None:
     settings = settings_or_exit()
     set_up_logs(settings, "web")
     with one_line_errors():
-        listener = open_listener(settings.host, settings.port)
+        listener = open_listener(settings.host, settings.port, insecure=settings.insecure)
         with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
             runner.run(serve(settings, listener))
 

@@ -169,6 +169,8 @@ class OpenRun(Record):
     """block id -> the version that the run's transcript knows."""
     step_id: str | None
     """A step whose answer is stored and whose tool calls are not all done."""
+    over: int = 0
+    """Changes before the causes that are only counted."""
     causes: list[Change]
     """The changes that woke the agent, if that is what began the run."""
 

@@ -29,6 +29,8 @@ from service.store.keys import key
 from service.store.scripts import Script, load
 
 Reply = list[Any]
+ANSWER_S = 30
+"""A command that was not answered for so long counts as lost; nothing here blocks on purpose."""
 _AWAY = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, MasterDownError, AuthenticationError)
 
 _REFUSING = ("MISCONF", "NOREPLICAS", "BUSY")
@@ -59,6 +61,7 @@ class StoreClient:
             timeout=10,
             decode_responses=True,
             socket_connect_timeout=5,
+            socket_timeout=ANSWER_S,
             retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=3),
             health_check_interval=30,
         )

@@ -8,6 +8,8 @@ Nothing scans the keyspace.
 
 from dataclasses import dataclass
 
+from service.errors import NotFound
+
 SCHEMA = 1
 SCHEMA_KEY = "bw:schema"
 """String: the schema number of the whole store. Never ends."""
@@ -60,7 +62,11 @@ KEYS: dict[str, Key] = {
     "agents_tagged": Key("agents:tag:", "zset: agent by seq", "agents", "with the last such agent"),
     "agent": Key("agent:", "hash: record (JSON), rev, seq, times", "agents", "when deleted"),
     "agent_state": Key(
-        "agent:", "hash: status, generation, pool, worker, run_id, wake_run", "runs", WITH_AGENT, ":state"
+        "agent:",
+        "hash: status, generation, pool, worker, run_id, wake_run, wake_over",
+        "runs",
+        WITH_AGENT,
+        ":state",
     ),
     "agent_blocks": Key("agent:", "hash: label -> block", "blocks", WITH_AGENT, ":blocks"),
     "agent_inbox": Key("agent:", "list: runs not begun", "messages", WITH_AGENT, ":inbox"),
@@ -81,11 +87,19 @@ KEYS: dict[str, Key] = {
 }
 
 
+_OF_IDS = ("block:", "agent:", "run:", "step:")
+
+
 def workspace_prefix(workspace: str) -> str:
     return "bw:{" + workspace + "}:"
 
 
 def key(workspace: str, name: str, id: str = "") -> str:
-    """The full name of a key. Raises KeyError for a name that is not in the table."""
+    """The full name of a key. Raises KeyError for a name that is not in the table.
+
+    An id of ours has no colon; one that has would name another key, and is nowhere to be found.
+    """
     kind = KEYS[name]
+    if ":" in id and kind.before in _OF_IDS:
+        raise NotFound(kind.before[:-1], id)
     return workspace_prefix(workspace) + kind.before + (id + kind.after if kind.has_id else "")

@@ -51,6 +51,7 @@ def to_open_run(hash: Mapping[str, str]) -> OpenRun:
         seen=seen,
         step_id=hash.get("step_id"),
         causes=causes,
+        over=int(hash.get("over", "0")),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
 import httpx
 import pytest
 from starlette.testclient import TestClient
@@ -92,6 +93,24 @@ async def test_a_server_that_listens_to_others_answers_to_any_name(service: Serv
 
 async def test_a_head_request_is_answered_like_get(client: httpx.AsyncClient) -> None:
     assert (await client.head("/v1/health/")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/changes", "/v1/blocks/block-123e4567-e89b-42d3-8456-426614174000/changes"]
+)
+async def test_a_head_request_for_a_feed_is_answered_and_ends(client: httpx.AsyncClient, path: str) -> None:
+    with anyio.fail_after(5):
+        answer = await client.head(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+
+
+async def test_a_body_that_a_web_page_could_send_unasked_is_refused(client: httpx.AsyncClient) -> None:
+    for sent in ({"Content-Type": "text/plain"}, {"Origin": "http://localhost"}):
+        answer = await client.post("/v1/blocks/", content='{"label": "a"}', headers=sent)
+        assert answer.status_code == 415
+        assert answer.json() == {"detail": "Content-Type: the body must be sent as application/json"}
+    assert (await client.get("/v1/blocks/")).json() == []
+    assert (await client.post("/v1/blocks/", content='{"label": "a"}')).status_code == 200
 
 
 async def test_before_the_service_is_open_the_answer_is_503(settings: Settings) -> None:

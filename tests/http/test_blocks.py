@@ -201,6 +201,16 @@ async def test_an_edit_without_its_text_is_422(client: httpx.AsyncClient, make_b
     assert answer.json()["detail"] == "body.text: required by the operation append"
 
 
+async def test_an_edit_with_a_field_it_does_not_take_is_422_and_not_applied(
+    client: httpx.AsyncClient, make_block: Make
+) -> None:
+    made = await make_block("notes", "x")
+    answer = await edits(client, made, operation="append", text="y", description="lost")
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "body.description: not taken by the operation append"
+    assert (await client.get(f"/v1/blocks/{made['id']}")).json()["version"] == made["version"]
+
+
 async def test_a_deleted_block_is_gone_and_answers_null(client: httpx.AsyncClient, make_block: Make) -> None:
     made = await make_block()
     path = f"/v1/blocks/{made['id']}"

@@ -17,8 +17,9 @@ from service.http.calls import (
     parse_body,
     parse_query,
     read_body,
+    require_json,
 )
-from service.http.errors import ClientGone, Malformed, TooLarge
+from service.http.errors import ClientGone, Malformed, NotJson, TooLarge
 
 USER = b"user-00000000-0000-4000-8000-000000000000"
 
@@ -67,6 +68,44 @@ def test_a_body_that_is_no_json_object_is_malformed(body: bytes) -> None:
 
 def test_unknown_fields_of_a_body_are_ignored() -> None:
     assert parse_body(Wanted, b'{"name": "x", "colour": "red"}') == Wanted(name="x")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"application/json",
+        b"Application/JSON ; charset=utf-8",
+        b"application/merge-patch+json",
+        b"application/vnd.x+json;v=1",
+    ],
+)
+def test_a_body_announced_as_json_is_let_in_from_a_browser_too(sent: bytes) -> None:
+    require_json({b"content-type": sent, b"origin": b"http://localhost"})
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"text/plain",
+        b"text/plain; application/json",
+        b"text/plain;charset=application/json",
+        b"application/x-www-form-urlencoded",
+        b"multipart/form-data; boundary=x",
+        b"application/jsonp",
+        b"application/json, text/plain",
+        b"text/plain, application/x+json",
+    ],
+)
+def test_a_body_announced_as_anything_else_is_refused(sent: bytes) -> None:
+    with pytest.raises(NotJson, match="application/json"):
+        require_json({b"content-type": sent})
+
+
+@pytest.mark.parametrize("nothing", [{}, {b"content-type": b" "}])
+def test_a_body_without_a_type_is_let_in_unless_a_browser_sends_it(nothing: dict[bytes, bytes]) -> None:
+    require_json(nothing)
+    with pytest.raises(NotJson):
+        require_json({**nothing, b"origin": b"null"})
 
 
 async def test_a_body_in_pieces_is_put_together() -> None:

@@ -12,6 +12,7 @@ from service.http.errors import (
     Misused,
     ModelFailed,
     NoRoute,
+    NotJson,
     NotReady,
     Refusal,
     StaleMatch,
@@ -41,6 +42,8 @@ def refused(error: Exception) -> Refusal:
         (NoRoute(), 404, "Not Found"),
         (WrongMethod(["GET"]), 405, "Method Not Allowed"),
         (TooLarge(7), 413, "body: must not be larger than 7 bytes"),
+        (NotJson("Content-Type: no"), 415, "Content-Type: no"),
+        (WrongMethod([], "No editing"), 405, "No editing"),
         (Stranger("Host: no"), 403, "Host: no"),
         (ClientGone(), 499, "The client left"),
         (errors.Invalid("name", "too odd"), 400, "INVALID_ARGUMENT: name: too odd"),
@@ -97,6 +100,7 @@ def test_a_wrong_method_tells_the_right_ones() -> None:
         ("llm_authentication", 401),
         ("llm_timeout", 504),
         ("llm_bad_request", 400),
+        ("llm_empty_response", 500),
         ("llm_error", 500),
         ("llm_something_new", 500),
     ],
@@ -105,6 +109,20 @@ def test_a_failed_model_is_told_under_error(kind: str, status: int) -> None:
     refusal = refused(ModelFailed(RunError(type=kind, message="no", detail="why")))
     assert refusal.status == status
     assert refusal.body == {"error": {"type": kind, "message": "no", "detail": "why"}}
+    assert refusal.headers == {"x-should-retry": "false"}
+
+
+@pytest.mark.parametrize(("detail", "told"), [("why", "why"), (None, "no")])
+def test_a_conversation_longer_than_the_models_window_is_400_and_says_so(
+    detail: str | None, told: str
+) -> None:
+    refusal = refused(ModelFailed(RunError(type="llm_context_window", message="no", detail=detail)))
+    assert refusal.status == 400
+    assert refusal.body["error"] == {
+        "type": "llm_context_window",
+        "message": "no",
+        "detail": f"CONTEXT_WINDOW_EXCEEDED: {told}",
+    }
     assert refusal.headers == {"x-should-retry": "false"}
 
 

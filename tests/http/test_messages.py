@@ -118,13 +118,11 @@ async def test_a_run_can_be_read_when_its_agent_is_gone(
 async def test_a_send_nobody_waits_for_is_a_run_that_can_be_followed(
     client: httpx.AsyncClient, worker: Worker, agent: dict[str, Any]
 ) -> None:
-    started = await client.post(
-        path(agent, "/async"), json={"input": "hello", "callback_url": "http://cb.example"}
-    )
+    started = await client.post(path(agent, "/async"), json={"input": "hello"})
     run = started.json()
     assert (started.status_code, run["status"], run["background"]) == (200, "created", True)
     assert (run["agent_id"], run["metadata"]["run_type"]) == (agent["id"], "send_message_async")
-    assert run["callback_url"] == "http://cb.example"
+    assert run["callback_url"] is None
     await worker.answer(agent["id"], [{"role": "assistant", "content": "Hi!"}])
     ended = (await client.get(f"/v1/runs/{run['id']}")).json()
     assert (ended["status"], ended["stop_reason"]) == ("completed", "end_turn")
@@ -150,6 +148,26 @@ async def test_the_messages_of_a_run_begin_with_its_input(
 async def test_an_unknown_run_is_404(client: httpx.AsyncClient) -> None:
     assert (await client.get("/v1/runs/run-1")).status_code == 404
     assert (await client.get("/v1/runs/run-1/messages")).status_code == 404
+
+
+@pytest.mark.parametrize("rest", [":messages", "%3Amessages", "%3Amessages/messages", ":x/"])
+async def test_a_run_id_that_goes_on_behind_its_end_is_404(
+    client: httpx.AsyncClient, worker: Worker, agent: dict[str, Any], rest: str
+) -> None:
+    run = (await client.post(path(agent, "/async"), json=HELLO)).json()
+    await worker.answer(agent["id"], [{"role": "assistant", "content": "Hi!"}])
+    answer = await client.get(f"/v1/runs/{run['id']}{rest}")
+    assert (answer.status_code, list(answer.json())) == (404, ["detail"])
+
+
+async def test_a_callback_is_refused_and_nothing_begins(
+    client: httpx.AsyncClient, agent: dict[str, Any]
+) -> None:
+    sent = {"input": "hello", "callback_url": "http://cb.example"}
+    answer = await client.post(path(agent, "/async"), json=sent)
+    told = "INVALID_ARGUMENT: callback_url: not available yet in this version; poll GET /v1/runs/{id}"
+    assert (answer.status_code, answer.json()) == (400, {"detail": told})
+    assert (await client.get("/v1/runs/")).json() == []
 
 
 @pytest.fixture
@@ -242,4 +260,5 @@ async def test_streaming_is_422_for_a_legacy_caller(client: httpx.AsyncClient, a
 
 async def test_a_message_cannot_be_edited(client: httpx.AsyncClient, agent: dict[str, Any]) -> None:
     answer = await client.patch(path(agent, f"/{agent['message_ids'][0]}"), json={"content": "x"})
-    assert answer.status_code == 405
+    assert (answer.status_code, answer.json()) == (405, {"detail": "Messages cannot be edited"})
+    assert answer.headers["allow"] == ""

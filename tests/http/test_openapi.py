@@ -57,8 +57,8 @@ def test_parameters_tell_their_type_bounds_and_default() -> None:
         "type": "integer",
         "default": 50,
         "minimum": 0,
-        "maximum": 2_147_483_647,
     }
+    assert "0, or more than 10000, means 10000" in parameters["limit"]["description"]
     assert parameters["label"]["schema"]["maxLength"] == 50
     assert parameters["tags"]["schema"]["type"] == "array"
     assert parameters["tags"]["description"]
@@ -75,7 +75,7 @@ def test_bodies_and_answers_refer_to_their_models() -> None:
         status: told["content"]["application/json"]["schema"] for status, told in edit["responses"].items()
     }
     assert answers["200"] == {"$ref": "#/components/schemas/EditedBlock"}
-    assert set(answers) == {"200", "400", "404", "409", "412", "422"}
+    assert set(answers) == {"200", "400", "404", "409", "412", "415", "422"}
     assert set(operation("get", "/v1/blocks/{block_id}")["responses"]) == {"200", "404", "422"}
     assert operation("get", "/v1/blocks/count")["responses"]["200"]["content"]["application/json"][
         "schema"
@@ -94,6 +94,24 @@ async def test_answers_are_what_the_document_says(client: httpx.AsyncClient) -> 
                 TypeAdapter(route.answers).validate_json(answer.content, strict=True)
             except ValidationError as error:
                 pytest.fail(f"{route.path}: {error}")
+
+
+def test_every_list_whose_limit_may_be_zero_tells_its_ceiling() -> None:
+    limits = [
+        parameter
+        for methods in DOCUMENT["paths"].values()
+        for one in methods.values()
+        for parameter in one["parameters"]
+        if parameter["name"] == "limit" and parameter["schema"]["minimum"] == 0
+    ]
+    assert len(limits) == 8
+    assert all("means 10000" in parameter["description"] for parameter in limits)
+
+
+def test_what_a_send_cannot_carry_yet_is_not_promised() -> None:
+    fields = DOCUMENT["components"]["schemas"]["AsyncSendRequest"]["properties"]
+    for name in ("callback_url", "client_tools", "client_skills", "return_logprobs", "return_token_ids"):
+        assert fields[name]["description"].startswith("not available yet in this version; ")
 
 
 def test_a_feed_is_described_as_one() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.http.paging import PageQuery, part_of
+from service.http.paging import AT_MOST, PageQuery, part_of
 from service.records.base import Page
 
 
@@ -40,6 +40,15 @@ def test_paging_by_the_last_item_ends_in_an_empty_page() -> None:
     assert seen == "gfedcba"
 
 
-def test_a_limit_of_zero_means_all_and_the_order_is_told() -> None:
-    assert PageQuery(limit=0).page() == Page(limit=None, descending=True)
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [(0, AT_MOST), (1, 1), (AT_MOST, AT_MOST), (AT_MOST + 1, AT_MOST), (10**30, AT_MOST)],
+)
+def test_no_request_gets_more_rows_than_the_ceiling(asked: int, given: int) -> None:
+    assert AT_MOST == 10_000
+    assert PageQuery(limit=asked).page().limit == given
+
+
+def test_the_order_and_the_cursor_are_told() -> None:
+    assert PageQuery().page() == Page(limit=50, descending=True)
     assert PageQuery(order="asc", after="x").page() == Page(limit=50, after="x")

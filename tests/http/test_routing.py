@@ -3,10 +3,11 @@
 import pytest
 from starlette.responses import Response
 
+from service.errors import NotFound
 from service.http.calls import Call, Nothing
 from service.http.errors import Malformed, NoRoute, WrongMethod
 from service.http.paging import PageQuery
-from service.http.routing import Route, Table, check_ids
+from service.http.routing import EVENT_STREAM, EXAMPLE_UUID4, Route, Table, check_ids
 
 
 async def one(call: Call[Nothing, Nothing]) -> Response:
@@ -35,6 +36,7 @@ TABLE = Table(
         Route("PATCH", "/v1/things/special/{name}", change, "Things"),
         Route("POST", "/v1/things/{label:path}/edits", change, "Things"),
         Route("PATCH", "/v1/things/{label:path}", change, "Things"),
+        Route("GET", "/v1/feed", many, "Things", media_type=EVENT_STREAM),
     ]
 )
 
@@ -91,6 +93,13 @@ def test_a_head_request_is_served_where_get_is() -> None:
     assert found("HEAD", "/v1/things/7")[0] == "/v1/things/{thing_id}"
 
 
+def test_a_feed_which_never_ends_has_no_head() -> None:
+    assert found("GET", "/v1/feed")[0] == "/v1/feed"
+    with pytest.raises(WrongMethod) as refused:
+        TABLE.find("HEAD", "/v1/feed")
+    assert refused.value.allowed == "GET"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -107,8 +116,18 @@ def test_a_malformed_id_is_refused_with_an_example(text: str) -> None:
     assert refused.value.examples == ["block-123e4567-e89b-42d3-8456-426614174000"]
 
 
-def test_ids_of_other_things_are_plain_strings() -> None:
-    check_ids({"run_id": "anything", "block_id": "block-123e4567-e89b-42d3-8456-426614174000"})
+def test_well_formed_ids_and_other_parameters_pass() -> None:
+    given = {f"{kind}_id": f"{kind}-{EXAMPLE_UUID4}" for kind in ("block", "run", "subscription")}
+    check_ids({**given, "block_label": "any:thing"})
+
+
+@pytest.mark.parametrize("kind", ["run", "subscription"])
+@pytest.mark.parametrize(
+    "rest", ["1", EXAMPLE_UUID4 + ":messages", EXAMPLE_UUID4.upper(), EXAMPLE_UUID4 + "\n"]
+)
+def test_a_run_or_subscription_id_that_cannot_be_one_is_simply_not_found(kind: str, rest: str) -> None:
+    with pytest.raises(NotFound, match=f"^{kind} {kind}-"):
+        check_ids({f"{kind}_id": f"{kind}-{rest}"})
 
 
 def test_a_route_takes_its_models_and_words_from_its_handler() -> None:

@@ -29,6 +29,14 @@ async def test_a_subscription_is_made_listed_and_ended(
     assert (await client.delete(f"{path}/{to_block['id']}")).status_code == 404
 
 
+@pytest.mark.parametrize("id", ["subscription-1", "x:y", "run-123e4567-e89b-42d3-8456-426614174000"])
+async def test_a_subscription_id_that_cannot_be_one_is_404(
+    client: httpx.AsyncClient, path: str, id: str
+) -> None:
+    answer = await client.delete(f"{path}/{id}")
+    assert (answer.status_code, list(answer.json())) == (404, ["detail"])
+
+
 @pytest.mark.parametrize("both", [True, False])
 async def test_a_subscription_names_exactly_one_thing(
     client: httpx.AsyncClient, make_block: Make, path: str, both: bool

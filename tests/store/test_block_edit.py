@@ -6,6 +6,7 @@ from service.errors import (
     BlockFull,
     BlockReadOnly,
     EditConflict,
+    Invalid,
     LeaseLost,
     LineOutOfRange,
     ManyMatches,
@@ -212,3 +213,20 @@ async def test_an_agent_without_its_lease_edits_nothing(team: Team) -> None:
         await team.service.blocks.edit(WS, block.id, Edit(operation="append", text="!"), ALICE, lease)
     assert refusal.value.agent_id == agent.id
     assert await team.everything() == before
+
+
+async def test_a_replacement_that_would_be_far_too_long_is_refused_before_it_is_made(team: Team) -> None:
+    """4,000 places times half a megabyte would be two gigabytes in the store."""
+    block = await team.block("x" * 4000)
+    with pytest.raises(BlockFull) as refused:
+        await team.edit(block, "replace", "y" * 500_000, old="x", all=True)
+    assert refused.value.length == 4000 * 500_000
+    assert (await team.service.blocks.read(WS, block.id)).version == 1
+
+
+async def test_no_block_may_be_made_longer_than_a_million_characters(team: Team) -> None:
+    with pytest.raises(Invalid, match="limit: must lie between 0 and 1000000 characters"):
+        await team.block("x", limit=1_000_001)
+    block = await team.block("x", limit=1_000_000)
+    with pytest.raises(Invalid, match="limit"):
+        await team.configure(block, limit=1_000_001)

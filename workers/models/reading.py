@@ -7,7 +7,7 @@ aside; the opening sentence and those with figures count a little more. What say
 the same as a heavier one is left out. No chance, no clock: the same text always
 yields the same sentences.
 
-Elsewhere: how a prompt is made (workers/prompt.py).
+Elsewhere: how a prompt is made (workers/request.py).
 """
 
 import math

@@ -7,7 +7,7 @@ call and result, a compaction cut a pair in two, an agent changed from a provide
 that numbers its calls from zero in each step. So before an adapter converts
 anything, each call gets an id of its own and its result right behind it.
 
-Elsewhere: what a result says (workers/loop.py).
+Elsewhere: what a result says (packed_result in service/prompts.py).
 """
 
 import json

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from service.http.paging import PageQuery
+from service.http.paging import CEILING, PageQuery
 from service.http.schemas.bounds import (
     INT4,
     Count,
@@ -20,7 +20,16 @@ from service.records.base import iso
 from service.records.blocks import DEFAULT_LIMIT, Block, BlockFields, BlockQuery, Edit, EditOutcome, Operation
 
 _LABEL = r"^[a-zA-Z0-9_/-]+$"
+_FIELDS = tuple(BlockFields.model_fields)
 _NEEDS_TEXT = ("set", "append", "insert", "replace")
+_TAKES: dict[Operation, tuple[str, ...]] = {
+    "set": ("text",),
+    "append": ("text",),
+    "insert": ("text", "line"),
+    "replace": ("text", "old", "all"),
+    "configure": _FIELDS,
+}
+_TAKEN_BY_SOME = tuple(dict.fromkeys(name for names in _TAKES.values() for name in names))
 
 
 class BlockSettings(BaseModel):
@@ -84,7 +93,11 @@ class BlockEdit(BlockSettings, _Operation):
     label: Label | None = Field(default=None, description="renames the block for every agent")
 
     @model_validator(mode="after")
-    def _has_what_it_needs(self) -> "BlockEdit":
+    def _has_what_it_needs_and_nothing_else(self) -> "BlockEdit":
+        taken = _TAKES[self.operation]
+        others = [n for n in _TAKEN_BY_SOME if n not in taken and getattr(self, n) is not None]
+        if others:
+            raise ValueError(f"{', '.join(others)}: not taken by the operation {self.operation}")
         if self.operation in _NEEDS_TEXT and self.text is None:
             raise ValueError(f"text: required by the operation {self.operation}")
         if self.operation == "replace" and self.old is None:
@@ -138,7 +151,7 @@ class BlockListQuery(PageQuery, BlockCountQuery):
 
 
 class AgentBlocksQuery(PageQuery):
-    limit: int = Field(default=100, ge=0, description="how many to return; 0 means all")
+    limit: int = Field(default=100, ge=0, description=f"how many to return; {CEILING}")
     order: Literal["asc", "desc"] = Field(default="desc", description="by id")
 
 
@@ -180,9 +193,6 @@ class EditedBlock(BlockResponse):
     """The block as it is now, and what the edit did."""
 
     edit: EditTold
-
-
-_FIELDS = tuple(BlockFields.model_fields)
 
 
 def fields_of(body: BlockSettings) -> BlockFields:

@@ -6,12 +6,24 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from service.errors import Invalid
 from service.http.errors import Misused
-from service.http.paging import PageQuery
+from service.http.paging import CEILING, PageQuery
 from service.http.schemas.bounds import Handle, JsonObject, Name
 from service.records.messages import NewMessage
 from service.records.runs import RunOptions
 
 MOST_MESSAGES = 1000
+_NOT_HERE = "not available yet in this version; {}"
+_WITHOUT = "send without it"
+_POLL = "poll GET /v1/runs/{id}"
+_REFUSED = {
+    "callback_url": _POLL,
+    "client_skills": _WITHOUT,
+    "client_tools": _WITHOUT,
+    "include_compaction_messages": _WITHOUT,
+    "return_logprobs": _WITHOUT,
+    "return_token_ids": _WITHOUT,
+}
+"""What a send may carry in V1 and would be ignored here, and what to do instead."""
 
 MessageType = Literal[
     "system_message",
@@ -141,19 +153,23 @@ class AsyncSendRequest(BaseModel):
     assistant_message_tool_kwarg: Name | None = None
     include_return_message_types: list[MessageType] | None = Field(default=None, max_length=100)
     enable_thinking: str | bool | None = None
-    client_tools: list[ClientTool] | None = Field(default=None, max_length=500)
-    client_skills: list[ClientSkill] | None = Field(default=None, max_length=500)
+    client_tools: list[ClientTool] | None = Field(
+        default=None, max_length=500, description=_NOT_HERE.format(_WITHOUT)
+    )
+    client_skills: list[ClientSkill] | None = Field(
+        default=None, max_length=500, description=_NOT_HERE.format(_WITHOUT)
+    )
     override_model: Handle | None = None
-    include_compaction_messages: bool | None = None
-    return_logprobs: bool | None = None
+    include_compaction_messages: bool | None = Field(default=None, description=_NOT_HERE.format(_WITHOUT))
+    return_logprobs: bool | None = Field(default=None, description=_NOT_HERE.format(_WITHOUT))
     top_logprobs: int | None = Field(default=None, ge=0, le=100)
-    return_token_ids: bool | None = None
+    return_token_ids: bool | None = Field(default=None, description=_NOT_HERE.format(_WITHOUT))
     override_system: str | None = Field(default=None, max_length=1_000_000)
     system: str | None = Field(
         default=None, max_length=1_000_000, description="the same as `override_system`"
     )
     callback_url: str | None = Field(
-        default=None, max_length=2000, pattern="^https?://", description="async: told once when the run ends"
+        default=None, max_length=2000, pattern="^https?://", description=_NOT_HERE.format(_POLL)
     )
 
 
@@ -166,7 +182,7 @@ class SendRequest(AsyncSendRequest):
 
 class MessageListQuery(PageQuery):
     limit: int = Field(
-        default=100, ge=0, description="stored messages, which may show as several; 0 means all"
+        default=100, ge=0, description=f"stored messages, which may show as several; {CEILING}"
     )
     order: Literal["asc", "desc"] = Field(
         default="desc", description="`desc` takes the newest; either way they are listed oldest first"
@@ -197,9 +213,10 @@ def new_messages(body: AsyncSendRequest) -> list[NewMessage]:
 
 
 def run_options(body: AsyncSendRequest) -> RunOptions:
-    """How the sender wants it run. `override_system` goes before its alias."""
-    if body.client_tools:
-        raise Invalid("client_tools", "not available yet in this version; send without them")
+    """How the sender wants it run; Invalid if that is not here yet. `override_system` goes before its alias."""
+    for field, remedy in _REFUSED.items():
+        if getattr(body, field):
+            raise Invalid(field, _NOT_HERE.format(remedy))
     names = RunOptions.model_fields
     given = {name: value for name in names if (value := getattr(body, name, None)) is not None}
     if body.system is not None:

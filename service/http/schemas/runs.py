@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from service.http.paging import PageQuery
+from service.http.paging import CEILING, PageQuery
 from service.http.schemas.bounds import Name
 from service.http.schemas.transcript import ApiMessage
 from service.records.base import iso
@@ -85,7 +85,7 @@ class RunStreamRequest(BaseModel):
 
 class RunMessagesQuery(PageQuery):
     limit: int = Field(
-        default=100, ge=0, description="stored messages, which may show as several; 0 means all"
+        default=100, ge=0, description=f"stored messages, which may show as several; {CEILING}"
     )
     order: Literal["asc", "desc"] = Field(default="asc", description="`asc`: oldest first")
     order_by: Literal["created_at"] = "created_at"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.errors import Invalid
-from service.http.paging import PageQuery
+from service.http.paging import CEILING, PageQuery
 from service.http.schemas.bounds import Count, JsonObject, Name, Names
 from service.records.tools import DEFAULT_RETURN_CHAR_LIMIT, Tool, ToolType
 
@@ -80,7 +80,7 @@ ToolRule = Annotated[
 
 
 class AgentToolsQuery(PageQuery):
-    limit: int = Field(default=10, ge=0, description="how many to return; 0 means all")
+    limit: int = Field(default=10, ge=0, description=f"how many to return; {CEILING}")
 
 
 class ToolListQuery(PageQuery):

@@ -37,8 +37,11 @@ end
 if expected ~= '' and tonumber(expected) ~= version then return {'conflict', version, value} end
 
 -- The new value and its length in characters; only the edit's own texts were counted, by the caller.
-local fields = {}
+-- The length comes first: a value that would be too long is refused before it is made.
+local fields = operation == 'configure' and cjson.decode(ARGV[10]) or {}
+if fields.limit then limit = tonumber(fields.limit) end
 local new, new_chars = value, chars
+local function too_long() return new_chars > limit and new_chars > chars end
 local position, removed, added
 
 local function occurrences()
@@ -67,13 +70,16 @@ local function end_of_line(wanted)
 end
 
 if operation == 'append' then
-  new, new_chars = value .. text, chars + text_chars
+  new_chars = chars + text_chars
+  if too_long() then return {'full', new_chars, limit} end
+  new = value .. text
   position, removed, added = #value, '', text
 elseif operation == 'insert' then
   local _, breaks = string.gsub(value, '\n', '')
   local lines = breaks + 1
   if line < -1 or line > lines then return {'line', lines} end
   new_chars = chars + text_chars + 1
+  if too_long() then return {'full', new_chars, limit} end
   removed = ''
   if line == -1 or line == lines then
     new, position, added = value .. '\n' .. text, #value, '\n' .. text
@@ -86,6 +92,7 @@ elseif operation == 'replace' then
   if count == 0 then return {'nomatch'} end
   if count > 1 and not all then return {'many', unpack(lines)} end
   new_chars = chars + count * (text_chars - old_chars)
+  if too_long() then return {'full', new_chars, limit} end
   local pieces, from = {}, 1
   for _ = 1, count do
     local first, last = string.find(value, old, from, true)
@@ -100,9 +107,7 @@ elseif operation == 'replace' then
 elseif operation == 'set' or ARGV[9] == '1' then
   new, new_chars = text, text_chars
 end
-if operation == 'configure' then fields = cjson.decode(ARGV[10]) end
-if fields.limit then limit = tonumber(fields.limit) end
-if new_chars > limit and new_chars > chars then return {'full', new_chars, limit} end
+if too_long() then return {'full', new_chars, limit} end
 
 -- What a rename must not do: give one of the attached agents two blocks under one label.
 local renamed = fields.label and fields.label ~= label

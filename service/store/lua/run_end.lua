@@ -1,4 +1,5 @@
 -- run_end(agent, run, stop_reason, status, error, keep): the end of a run, once; its caller is rung.
+-- What only a worker needed goes at once.
 -- keep: seconds until all that belongs to the run goes. Past RUNS_KEPT runs of an agent the oldest go at once.
 -- include: clock
 -- include: output
@@ -19,6 +20,8 @@ local function run_end(agent, run, stop_reason, status, error, keep)
   local took = before[2] and math.floor((tonumber(MICROS) - tonumber(before[2])) / 1000) or 0
   redis.call('HSET', K.agent(agent), 'last_run_completion', MICROS, 'last_stop_reason', stop_reason,
     'last_run_duration_ms', string.format('%d', took))
+  redis.call('HDEL', K.run(run), 'prompt', 'seen', 'causes', 'step_id')
+  redis.call('DEL', K.run_notes(run))
   for _, part in ipairs(parts_of(run)) do redis.call('EXPIRE', part, keep) end
   redis.call('EXPIRE', K.run_output(run), OUTPUT_SECONDS)
   for _, step in ipairs(redis.call('LRANGE', K.run_steps(run), 0, -1)) do redis.call('EXPIRE', K.step(step), keep) end

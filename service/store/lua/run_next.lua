@@ -20,14 +20,16 @@ while not run do
     redis.call('HSET', state, 'run_id', run)
     redis.call('HSET', K.run(run), 'status', 'running', 'started_at', MICROS)
   else
+    if redis.call('HGET', state, 'wake_run') == run then redis.call('HDEL', state, 'wake_run') end
     run = nil
   end
 end
 if redis.call('HGET', state, 'wake_run') == run then
-  redis.call('HDEL', state, 'wake_run')
+  local over = redis.call('HGET', state, 'wake_over') or '0'
+  redis.call('HDEL', state, 'wake_run', 'wake_over')
   local causes = redis.call('LRANGE', K.agent_woken(agent), 0, -1)
   redis.call('DEL', K.agent_woken(agent))
-  redis.call('HSET', K.run(run), 'causes', '[' .. table.concat(causes, ',') .. ']')
+  redis.call('HSET', K.run(run), 'causes', '[' .. table.concat(causes, ',') .. ']', 'over', over)
 end
 redis.call('HINCRBY', K.run(run), 'tries', 1)
 return {'run', run, redis.call('HGETALL', K.run(run))}

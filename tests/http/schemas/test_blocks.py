@@ -99,7 +99,7 @@ def test_what_is_out_of_bounds_is_named(field: str, value: Any) -> None:
         ({"operation": "replace", "old": "x"}, "text: "),
         ({"operation": "replace", "text": "x"}, "old: "),
         ({"operation": "replace", "text": "x", "old": ""}, "old"),
-        ({"operation": "configure", "text": "x"}, "operation: configure needs at least one field"),
+        ({"operation": "configure"}, "operation: configure needs at least one field"),
         ({"operation": "delete"}, "operation"),
         ({"operation": "append", "text": "x", "expected_version": -1}, "expected_version"),
         ({"operation": "append", "text": "x", "edit_id": ""}, "edit_id"),
@@ -111,11 +111,51 @@ def test_an_operation_without_what_it_needs_is_refused_by_name(body: dict[str, A
         BlockEdit.model_validate(body)
 
 
+@pytest.mark.parametrize(
+    ("operation", "field", "value"),
+    [
+        ("set", "line", 0),
+        ("set", "old", "x"),
+        ("set", "description", ""),
+        ("append", "line", 0),
+        ("append", "all", False),
+        ("append", "description", "x"),
+        ("append", "value", "x"),
+        ("insert", "old", "x"),
+        ("insert", "label", "x"),
+        ("replace", "line", 0),
+        ("replace", "tags", []),
+        ("configure", "text", ""),
+        ("configure", "line", 0),
+        ("configure", "old", "x"),
+        ("configure", "all", True),
+    ],
+)
+def test_a_field_that_the_operation_does_not_take_is_refused_by_name(
+    operation: str, field: str, value: Any
+) -> None:
+    needed = {
+        "set": {"text": "t"},
+        "append": {"text": "t"},
+        "insert": {"text": "t"},
+        "replace": {"text": "t", "old": "o"},
+        "configure": {"hidden": True},
+    }[operation]
+    BlockEdit.model_validate({"operation": operation, **needed, field: None})
+    with pytest.raises(ValidationError, match=f"{field}: not taken by the operation {operation}"):
+        BlockEdit.model_validate({"operation": operation, **needed, field: value})
+
+
+def test_every_operation_says_what_it_takes_and_all_such_fields_are_told_at_once() -> None:
+    with pytest.raises(ValidationError, match="old, label, hidden: not taken by the operation insert"):
+        BlockEdit(operation="insert", text="x", hidden=True, label="y", old="z")
+
+
 def test_an_edits_body_becomes_the_edit_it_means() -> None:
     body = BlockEdit(operation="insert", text="x", line=0, edit_id="e")
     assert edit_of(body, 4) == Edit(operation="insert", text="x", line=0, expected_version=4, edit_id="e")
     assert edit_of(BlockEdit(operation="insert", text="x"), None).line == -1
-    body = BlockEdit(operation="replace", text="", old="x", all=True, label="ignored")
+    body = BlockEdit(operation="replace", text="", old="x", all=True, label=None)
     assert edit_of(body, None) == Edit(operation="replace", text="", old="x", all=True)
     body = BlockEdit(operation="configure", description="", tags=[])
     assert edit_of(body, None).fields == BlockFields(description="", tags=[])

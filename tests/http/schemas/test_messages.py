@@ -115,10 +115,29 @@ def test_system_is_another_name_of_override_system_which_goes_first() -> None:
     assert run_options(body(system="be brief", override_system="be kind")).override_system == "be kind"
 
 
-def test_client_tools_are_not_here_yet() -> None:
-    assert run_options(body(client_tools=[])) == RunOptions()
-    with pytest.raises(Invalid, match="client_tools: not available yet"):
-        run_options(body(client_tools=[{"name": "ls"}]))
+@pytest.mark.parametrize(
+    ("field", "empty", "asked"),
+    [
+        ("client_tools", [], [{"name": "ls"}]),
+        ("client_skills", [], [{"name": "ls", "description": "list", "location": "/"}]),
+        ("include_compaction_messages", False, True),
+        ("return_logprobs", False, True),
+        ("return_token_ids", False, True),
+        ("callback_url", None, "https://example.com"),
+    ],
+)
+def test_what_would_be_ignored_is_refused_unless_it_asks_for_nothing(
+    field: str, empty: Any, asked: Any
+) -> None:
+    assert run_options(body(**{field: None})) == RunOptions()
+    assert run_options(body(**{field: empty})) == RunOptions()
+    with pytest.raises(Invalid, match=f"^{field}: not available yet in this version; "):
+        run_options(body(**{field: asked}))
+
+
+def test_the_way_to_do_without_a_callback_is_told() -> None:
+    with pytest.raises(Invalid, match=r"poll GET /v1/runs/\{id\}$"):
+        run_options(body(callback_url="https://example.com"))
 
 
 @pytest.mark.parametrize(
