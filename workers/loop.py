@@ -9,6 +9,7 @@ The two kinds of agents differ by data alone (service/agent_types.py): the plain
 kind goes on while it calls tools, the heartbeat kind while it asks to.
 """
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -74,6 +75,24 @@ class Loop:
             )
             log.error("run.parked", tries=run.tries - 1)
             return
+        stopping = asyncio.create_task(self._service.runs.cancelled(lease.workspace, run.id))
+        steps = asyncio.create_task(self._steps(lease, open_run))
+        try:
+            await asyncio.wait({steps, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if steps.done() or stopping.exception() is not None:
+                await steps
+                return
+            steps.cancel()
+            await asyncio.wait({steps})
+            await self._service.leases.finish(lease, run.id, "cancelled")
+            log.info("run.cancelled")
+        finally:
+            stopping.cancel()
+            steps.cancel()
+            await asyncio.wait({steps, stopping})
+
+    async def _steps(self, lease: Lease, open_run: OpenRun) -> None:
+        """Step after step, to the end of the run."""
         transcript = await gather(self._service, lease, open_run)
         stop: StopReason | None = None
         while stop is None:

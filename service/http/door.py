@@ -91,7 +91,7 @@ class Door(BaseRoute):
             query = parse_query(route.query, sent) if sent else self._default_queries[route.query]
         body: Any = _NOTHING
         if route.body is not None:
-            body = parse_body(route.body, await read_body(receive, headers))
+            body = parse_body(route.body, await read_body(receive, headers) or b"{}")
         return Call(self.service, path, query, body, headers, receive, author_of(headers))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from service.errors import NotFound
+from service.errors import NotFound, NothingActive
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
 from service.http.errors import ModelFailed
@@ -17,6 +17,7 @@ from service.http.generation import is_legacy
 from service.http.routing import Route
 from service.http.schemas.messages import (
     AsyncSendRequest,
+    CancelRequest,
     MessageListQuery,
     SendRequest,
     check_streaming,
@@ -90,6 +91,24 @@ async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
     return json_answer(run_response(run))
 
 
+async def cancel(call: Call[Nothing, CancelRequest]) -> Response:
+    """Cancel an agent's runs
+
+    All that have not ended, or those named. The answer says of each `cancelled`, or `failed` if it had ended
+    or is another agent's. A run under way stops within a moment, also while its model writes.
+    """
+    agent = await call.service.agents.read(call.ws, call.path["agent_id"])
+    active = await call.service.runs.open_ids(call.ws, agent.id)
+    asked = active if call.body.run_ids is None else call.body.run_ids
+    told = {}
+    for run_id in asked:
+        ended = run_id in active and await call.service.runs.cancel(call.ws, run_id)
+        told[run_id] = "cancelled" if ended else "failed"
+    if not told or "cancelled" not in told.values():
+        raise NothingActive(agent.id)
+    return json_answer(told)
+
+
 async def find(call: Call[MessageListQuery, Nothing]) -> Response:
     """List an agent's messages
 
@@ -154,6 +173,7 @@ ROUTES = [
         media_type="text/event-stream",
     ),
     Route("POST", f"{_PATH}/async", send_async, "Messages", RunResponse, example=_HELLO),
+    Route("POST", f"{_PATH}/cancel", cancel, "Messages", dict[str, str]),
     Route("GET", _PATH, find, "Messages", list[ApiMessage]),
     Route("PATCH", f"{_PATH}/{{message_id}}", modify, "Messages"),
 ]

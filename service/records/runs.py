@@ -135,6 +135,8 @@ class Step(Record):
     """The id of the message that the reply becomes; another one each time the model is asked."""
     stop_reason: StopReason | None = None
     error: RunError | None = None
+    feedback: Literal["positive", "negative"] | None = None
+    tags: list[str] = []
     model_ns: int | None = None
     tools_ns: int | None = None
 
