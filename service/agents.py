@@ -285,6 +285,8 @@ def _config_overrides(fields: AgentFields) -> dict[str, Any]:
 
 def _handle_of(config: Mapping[str, Any]) -> str:
     """The handle of a full llm_config, which bypasses the look-up of handles (V1)."""
+    if not config.get("model"):
+        raise Invalid("llm_config", "must name its model")
     if config.get("handle"):
         return str(config["handle"])
     return f"{config.get('provider_name') or config.get('model_endpoint_type')}/{config.get('model')}"

@@ -116,7 +116,8 @@ class Leases:
         """Queues every agent that nobody carries: (workspace, agent), with the reason."""
         swept: list[tuple[str, Ready]] = []
         for ws in sorted(await self._client.members(WORKSPACES_KEY)):
-            for ready in await self._store.sweep(ws, WAITING_MS):
+            found = await self._store.sweep(ws, WAITING_MS)
+            swept += [(ws, ready) for ready in found]
+            for ready in found:
                 await self._queue.put_step(ws, ready)
-                swept.append((ws, ready))
         return swept

@@ -71,6 +71,8 @@ def _route_standard_library(shared: list[Processor], rendering: list[Processor],
     root.handlers = [handler]
     root.setLevel(level)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+        library = logging.getLogger(name)
+        library.setLevel(max(level, logging.WARNING))
+        library.handlers, library.propagate = [], True  # a library's own set-up would go round ours
     for name in _SILENT:
         logging.getLogger(name).disabled = True

@@ -5,7 +5,7 @@ is ours: one script claims what is due, one blocking pop waits. Stock producers,
 which do not ring, are found within a second.
 
 The process outlives the queue: while it does not answer, the worker asks again
-with growing pauses. A claim lasts a minute and is not renewed: a longer job is
+with growing pauses. A claim lasts three seconds and is not renewed: a longer job is
 claimed once more; by its own worker that means nothing, at another it finds that
 its generation is taken, and ends at once.
 """

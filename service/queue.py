@@ -20,7 +20,7 @@ from arq.utils import timestamp_ms
 from service.records.base import DEFAULT_POOL
 from service.records.runs import Ready
 from service.settings import Settings
-from service.store.queue import QueueStore
+from service.store.queue import QueueStore, answering
 
 QUEUE = "blockwire:jobs"
 """The default pool's queue; another pool's has its name behind a colon."""
@@ -49,16 +49,21 @@ def loads(job: bytes) -> dict[str, Any]:
 
 
 async def connect(settings: Settings) -> ArqRedis:
-    """A pool on the queue's store (QUEUE_URL, else REDIS_URL)."""
+    """A pool on the queue's store (QUEUE_URL, else REDIS_URL).
+
+    Raises StoreUnreachable, ValueError for a URL of something else.
+    """
     url = settings.queue_url or settings.redis_url
     if url is None:
         raise ValueError("settings name no store; open one first")
-    return await create_pool(
-        RedisSettings.from_dsn(url),
-        job_serializer=dumps,
-        job_deserializer=loads,
-        default_queue_name=QUEUE,
-    )
+    try:
+        where = RedisSettings.from_dsn(url)
+    except RuntimeError:
+        raise ValueError("QUEUE_URL must begin with redis://, rediss:// or unix://") from None
+    with answering():
+        return await create_pool(
+            where, job_serializer=dumps, job_deserializer=loads, default_queue_name=QUEUE
+        )
 
 
 class Queue:

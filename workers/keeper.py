@@ -59,5 +59,6 @@ class Keeper:
                 task.cancel()
 
     async def sweep(self) -> None:
-        for ws, ready in await self._service.leases.sweep():
+        swept = await self._service.leases.sweep()
+        for ws, ready in swept:
             log.info("agent.requeued", workspace=ws, agent_id=ready.agent_id, reason=ready.reason)

@@ -286,7 +286,6 @@ class Loop:
         transcript.messages += [
             message.model_copy(update={"created_at": now}) for message in messages if message.id not in known
         ]
-        transcript.done = {}
         transcript.run = run.model_copy(
             update={"step_count": run.step_count + 1, "context_tokens": context_tokens}
         )

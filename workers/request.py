@@ -25,7 +25,8 @@ _APPROVAL = "requires_approval"
 def tools_now(transcript: Transcript) -> list[str]:
     """Names of the tools that the agent may call at this point of its run."""
     agent = transcript.agent
-    return allowed_tools(agent.tool_rules or [], agent.tools, transcript.called, transcript.last_result())
+    there = [name for name in agent.tools if name in BUILT_IN and BUILT_IN[name].available]
+    return allowed_tools(agent.tool_rules or [], there, transcript.called, transcript.last_result())
 
 
 def calls_in_parallel(agent: Agent) -> bool:

@@ -61,8 +61,9 @@ class Dispatcher:
         async with self._service.changes.rings(ws) as rings:
             while True:
                 try:
-                    while await self.dispatch(ws):
-                        pass
+                    behind = True
+                    while behind:
+                        behind = await self.dispatch(ws)
                 except StoreUnreachable as failure:
                     log.warning("wakeups.deferred", workspace=ws, error=str(failure))
                 with suppress(TimeoutError):
@@ -79,7 +80,7 @@ class Dispatcher:
             return False
         subscriptions = [one for one in await rooms.all(ws) if one.active]
         missed = {}
-        if changes[0].prev not in (cursor, "0-0"):
+        if changes[0].prev != cursor:
             log.warning("changes.missed", workspace=ws, after=cursor, before=changes[0].id)
             missed = {one.id: await self._missed(ws, one, changes[0]) for one in subscriptions}
         wakes = self._wakes(changes, subscriptions, missed)

@@ -106,7 +106,7 @@ async def _whole(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:
     """The lines of a body that comes in chunks."""
     rest = b""
-    while size := int(await reader.readline(), 16):
+    while size := int(await reader.readuntil(b"\n"), 16):
         *lines, rest = (rest + (await reader.readexactly(size + 2))[:-2]).split(b"\n")
         for line in lines:
             yield line.decode()

@@ -6,6 +6,7 @@ The folder holds the store's data and one file with what all processes said.
 import asyncio
 import shutil
 import tempfile
+import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -21,6 +22,7 @@ from service.settings import Settings, environment_for
 
 HOST = "127.0.0.1"
 WORKER_PROCESSES = 2
+START_S = 30.0
 _POLL_S = 0.05
 _STOP_S = 30.0
 
@@ -59,14 +61,14 @@ class Machine:
 
     async def ready(self) -> None:
         """Returns when the web answers. Raises Stopped."""
-        while True:
-            if self._process.returncode is not None:
-                raise Stopped("Blockwire did not start")
+        deadline = time.monotonic() + START_S
+        while self._process.returncode is None and time.monotonic() < deadline:
             try:
                 await self.client.get(HEALTH_PATH)
                 return
             except Refused:
                 await asyncio.sleep(_POLL_S)
+        raise Stopped("Blockwire did not start")
 
     async def ended(self) -> None:
         """Returns never; raises Stopped when Blockwire ends by itself."""

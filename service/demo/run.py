@@ -4,12 +4,14 @@ python -m service.demo.run KEEP MODEL FILE…    (cli.py starts it; KEEP and MOD
 """
 
 import asyncio
+import io
 import signal
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from service.catalog import Catalog
 from service.demo import machine
@@ -92,7 +94,8 @@ async def run(wish: Wish, settings: Settings) -> int:
                 show_log(console, machine.last_words(place))
                 raise
         if wish.keep:
-            console.print(f"Look at it again with: blockwire up --data {machine.data_in(place)}")
+            again = f"blockwire up --data {machine.data_in(place)}"
+            console.print(f"Look at it again with: {again}", soft_wrap=True)
     return 0 if done else FAILED
 
 
@@ -106,6 +109,8 @@ async def _until_told_to_stop(wish: Wish, settings: Settings) -> int:
 
 def main() -> None:
     keep, model, *files = sys.argv[1:]
+    # A terminal without box characters is no reason to fail.
+    cast(io.TextIOWrapper, sys.stdout).reconfigure(errors="replace")
     settings = settings_or_exit()
     wish = Wish([Path(file) for file in files], bool(keep), model or None)
     with one_line_errors():

@@ -3,7 +3,6 @@
 Colours and boxes on a terminal; piped, the same words without control codes.
 """
 
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,8 +27,6 @@ class Count(NamedTuple):
 
 
 def open_console() -> Console:
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = WIDTH_ELSEWHERE

@@ -118,18 +118,21 @@ async def _events(
     try:
         async with aclosing(cast(AsyncGenerator[Change | Resync | StillHere, None], following)) as feed:
             async for one in feed:
-                if isinstance(one, Change) and wants(one):
-                    event = _event(one.id, "change", to_json(_told(one)))
-                elif isinstance(one, Resync):
-                    event = _event(one.id, "resync", to_json({"id": one.id}))
-                elif not isinstance(one, Change) or monotonic() - told_at >= BEAT_S:
-                    event = _beat(one.id)
-                else:
-                    continue
-                yield event
-                told_at = monotonic()
+                overdue = monotonic() - told_at >= BEAT_S
+                if event := _said(one, wants, overdue):
+                    yield event
+                    told_at = monotonic()
     except StoreUnreachable as failure:  # the status is sent already; the client comes back with its last id
         log.warning("feed.ended", workspace=call.ws, error=str(failure))
+
+
+def _said(one: Change | Resync | StillHere, wants: Callable[[Change], bool], overdue: bool) -> bytes | None:
+    """How a follower is told; None for a change that a filter leaves out, unless a heart-beat is due."""
+    if isinstance(one, Resync):
+        return _event(one.id, "resync", to_json({"id": one.id}))
+    if isinstance(one, Change) and wants(one):
+        return _event(one.id, "change", to_json(_told(one)))
+    return _beat(one.id) if overdue or isinstance(one, StillHere) else None
 
 
 def _told(change: Change) -> ChangeEvent:

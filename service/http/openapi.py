@@ -143,7 +143,7 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
         schemas[repr(shape), "serialization"] for shape in (Error, MalformedRequest, Conflict)
     )
     answers = {"type": "null"} if route.answers is None else schemas[repr(route.answers), "serialization"]
-    responses = {"200": _response("Done", answers)}
+    responses = {"200": _response("Done", answers, route.media_type)}
     if route.body is not None:
         responses["400"] = _response("A value cannot be used; `detail` names the field", error)
     if route.parameters:
@@ -156,5 +156,7 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
     return responses
 
 
-def _response(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+def _response(
+    description: str, schema: dict[str, Any], media_type: str = "application/json"
+) -> dict[str, Any]:
+    return {"description": description, "content": {media_type: {"schema": schema}}}

@@ -7,7 +7,7 @@ does not read for long loses messages too, and is told so in the same way.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -19,6 +19,7 @@ log = structlog.get_logger()
 WAITING_MOST = 1000
 RETRY_S = 0.2
 CONFIRMED_S = 5.0
+QUIET_S = 30.0
 
 
 class Bell:
@@ -72,8 +73,7 @@ class Bell:
         async with self._connecting:
             with suppress(RedisError, OSError):  # the reader makes a new connection and asks for everything
                 await self._pubsub.subscribe(channel)
-            if self._reader is None:
-                self._reader = asyncio.create_task(self._read(), name="bell")
+        self._reader = self._reader or asyncio.create_task(self._read(), name="bell")
 
     async def close(self) -> None:
         for task in [*self._asking, *([self._reader] if self._reader else [])]:
@@ -89,30 +89,36 @@ class Bell:
     async def _read(self) -> None:
         while True:
             try:
-                message = await self._pubsub.get_message(timeout=30.0)
+                message = await self._pubsub.get_message(timeout=QUIET_S)
             except (RedisError, OSError, RuntimeError) as failure:
                 log.warning("bell.lost", error=type(failure).__name__)
                 await self._reconnect()
-                continue
-            if message is None:
-                continue
-            if message["type"] == "message":
-                self._ring(message["channel"], message["data"])
-            elif message["type"] == "subscribe":
-                # Only now does the store send everything: what came before may be missing.
-                self._confirmed[message["channel"]].set()
-                self._ring(message["channel"], None)
+            else:
+                self._take(message or {"type": "nothing"})
+
+    def _take(self, message: Mapping[str, str]) -> None:
+        if message["type"] == "message":
+            self._ring(message["channel"], message["data"])
+        elif message["type"] == "subscribe":
+            # Only now does the store send everything: what came before may be missing.
+            self._confirmed[message["channel"]].set()
+            self._ring(message["channel"], None)
 
     async def _reconnect(self) -> None:
         """A new connection with every channel there ever was; listeners hear of it when it is confirmed."""
-        while True:
-            await asyncio.sleep(RETRY_S)
-            async with self._connecting:
-                await self._drop()
-                self._pubsub = self._store.pubsub()
-                with suppress(RedisError, OSError):
-                    await self._pubsub.subscribe(*self._confirmed)
-                    return
+        while not await self._connect():
+            pass
+
+    async def _connect(self) -> bool:
+        await asyncio.sleep(RETRY_S)
+        async with self._connecting:
+            await self._drop()
+            self._pubsub = self._store.pubsub()
+            try:
+                await self._pubsub.subscribe(*self._confirmed)
+            except (RedisError, OSError):
+                return False
+        return True
 
     def _ring(self, channel: str, message: str | None) -> None:
         topics = self._waiters.get(channel, {})

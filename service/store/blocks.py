@@ -49,11 +49,7 @@ def to_hash(fields: BlockFields) -> dict[str, str]:
 
 
 def to_block(hash: Mapping[str, str]) -> Block:
-    values: dict[str, Any] = dict(hash)
-    for name in _AS_JSON:
-        if name in values:
-            values[name] = json.loads(values[name])
-    return Block.model_validate(values)
+    return Block.model_validate({**hash, **{name: json.loads(hash[name]) for name in _AS_JSON}})
 
 
 def _author(by: Author) -> str:

@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError, RedisError
 from service.errors import StoreUnreachable
 from service.store.scripts import Script, load
 
-CLAIM_MS = 60_000
+CLAIM_MS = 3_000
 """How long a claim keeps others away. A longer job is claimed again, and finds its generation taken."""
 
 
@@ -49,17 +49,17 @@ class QueueStore:
 
     async def wait(self, queue: str, seconds: float) -> None:
         """Until the bell rings, or the time is over."""
-        with _answering():
+        with answering():
             await cast(Awaitable[Any], self._redis.blpop([bell_of(queue)], timeout=cast(int, seconds)))
 
     async def ring(self, queue: str) -> None:
         """For a worker that stops: its cancelled wait may have swallowed a ring."""
-        with _answering():
+        with answering():
             await cast(Awaitable[Any], self._redis.rpush(bell_of(queue), b"1"))
             await cast(Awaitable[Any], self._redis.ltrim(bell_of(queue), 0, 0))
 
     async def _run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
-        with _answering():
+        with answering():
             try:
                 return await cast(Awaitable[Any], self._redis.evalsha(script.sha, len(keys), *keys, *args))
             except NoScriptError:
@@ -67,7 +67,8 @@ class QueueStore:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def answering() -> Iterator[None]:
+    """What redis and arq raise while a queue is away becomes StoreUnreachable."""
     try:
         yield
     except (RedisError, OSError) as failure:

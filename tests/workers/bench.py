@@ -164,6 +164,24 @@ class Bench:
         await self.service.store.run("lease_renew", WS, 0, agent.id, await self.generation(agent))
         assert agent.id in {ready.agent_id for _, ready in await self.service.leases.sweep()}
 
+    async def watch(self, agent: Agent, label: str) -> None:
+        """The agent subscribes to a block of this bench."""
+        await self.service.subscriptions.create(WS, agent.id, block_id=self.ids[label])
+
+    async def watch_label(self, agent: Agent, label: str) -> None:
+        await self.service.subscriptions.create(WS, agent.id, label=label)
+
+    async def wakeups(self, agent: Agent) -> list[Run]:
+        runs = await self.service.runs.find(WS, agent.id, Page())
+        return [run for run in runs if run.kind == "wakeup"]
+
+    async def woken_text(self, agent: Agent) -> str:
+        """What the agent's only wake-up says, once it was carried."""
+        await self.carry(agent)
+        [run] = await self.wakeups(agent)
+        [message] = (await self.service.runs.read(WS, run.id)).messages
+        return str(message.content)
+
     async def edit(self, label: str, operation: str, **fields: Any) -> Block:
         """An edit by a person."""
         edit = Edit.model_validate({"operation": operation} | fields)

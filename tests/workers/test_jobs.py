@@ -129,8 +129,10 @@ async def test_a_job_that_lost_its_lease_stops_and_hands_nothing_back(
         await begun.wait()
     await bench.lose(agent)
     generation = await bench.generation(agent)
-    await keeper.renew()
-    await asyncio.wait({job}, timeout=5)
+    with capture_logs() as logs:
+        await keeper.renew()
+        await asyncio.wait({job}, timeout=5)
+    assert [log["event"] for log in logs] == ["lease.lost"]
     assert job.done()
     assert job.exception() is None
     assert await bench.generation(agent) == generation

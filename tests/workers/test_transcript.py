@@ -157,15 +157,15 @@ async def test_a_worker_that_takes_over_tells_the_same(bench: Bench) -> None:
         await bench.service.blocks.detach(WS, agent.id, plan, PERSON)
         await bench.lose(agent)
 
-    bench.models.meanwhile = {0: others, 1: lose_the_lease}
-    await bench.script(agent, calls(FIND), calls(FIND), says("Done."))
+    bench.models.meanwhile = {0: others, 2: lose_the_lease}
+    await bench.script(agent, calls(FIND), calls(FIND), calls(FIND), says("Done."))
     lease = await bench.lease(agent)
     with pytest.raises(LeaseLost):
         await bench.loop.carry(lease)
     await bench.carry(agent)
-    before, after = bench.requests[1], bench.requests[2]
+    before, after = bench.requests[2], bench.requests[3]
     assert after.system == before.system
     assert [one.id for one in after.messages][: len(before.messages)] == [one.id for one in before.messages]
     assert notes_in(after)[:1] == notes_in(before)
     assert "'plan' was taken from you" in notes_in(after)[1]
-    assert [len(notes_in(one)) for one in bench.requests] == [0, 1, 2, 2]
+    assert [len(notes_in(one)) for one in bench.requests] == [0, 1, 1, 2, 2]

@@ -59,6 +59,9 @@ _REMEMBER = re.compile(
     r"(?<!do you )\bremember(?:\s+that\b|:)\s*(?P<fact>.+?)(?=[.!?](?:\s|$)|\n|$)", re.IGNORECASE
 )
 
+_TOLD = re.compile(r"^ +[+-] .*$", re.MULTILINE)
+"""Text that others have written, as a wake-up tells of it: nobody's instruction."""
+
 
 class ExtractiveModel:
     """Answers from the conversation alone; the same conversation always gets the same answer."""
@@ -174,9 +177,19 @@ def _unpacked(text: str) -> str:
 
 def _steps(turn: _Turn) -> list[_Next]:
     """Where the work stands that the user asked for or, if none, that the system prompt lays down."""
-    asked = _work(turn, turn.task)
-    asked += [_remember(turn, found["fact"].strip()) for found in _REMEMBER.finditer(turn.task)]
+    orders = _TOLD.sub("", _orders(turn.task))
+    asked = _work(turn, orders)
+    asked += [_remember(turn, found["fact"].strip()) for found in _REMEMBER.finditer(orders)]
     return asked or _work(turn, instructions_in(turn.request.system))
+
+
+def _orders(task: str) -> str:
+    """The part of a message that may hold instructions; what the colon of one opens is material."""
+    found = [one for one in (_APPEND.search(task), _KEEP.search(task)) if one is not None]
+    for one in sorted(found, key=lambda one: one.start()):
+        if colon := re.match(r"[^.:!?\n]*:", task[one.end() :]):
+            return task[: one.end() + colon.end()]
+    return task
 
 
 def _work(turn: _Turn, text: str) -> list[_Next]:
@@ -269,12 +282,14 @@ def _material(task: str) -> list[str]:
 
     An instruction goes with the rest of its sentence, up to a colon: what follows that is material.
     """
+    orders = _orders(task)
+    material = task[len(orders) :]
     for order in (_APPEND, _KEEP):
-        while (found := order.search(task)) is not None:
-            begin = max(task.rfind(end, 0, found.start()) for end in ".:!?\n") + 1
-            rest = re.search(r"[.:!?\n]|$", task[found.end() :])
-            task = task[:begin] + task[found.end() + (rest.end() if rest else 0) :]
-    return [one for one in sentences(task) if not one.endswith("?")]
+        while (found := order.search(orders)) is not None:
+            begin = max(orders.rfind(end, 0, found.start()) for end in ".:!?\n") + 1
+            rest = re.search(r"[.:!?\n]|$", orders[found.end() :])
+            orders = orders[:begin] + orders[found.end() + (rest.end() if rest else 0) :]
+    return [one for one in sentences(orders + material) if not one.endswith("?")]
 
 
 def _answer(turn: _Turn) -> str:

@@ -40,17 +40,12 @@ class Tools:
         try:
             if call.name not in allowed:
                 return _constrained(call, allowed)
-            text = await self._handler(call.name)(context, _arguments(call))
+            text = await self._handlers[call.name](context, _arguments(call))
         except (LeaseLost, StoreUnreachable):
             raise
         except BlockwireError as refusal:
             return _failed(call, refusal, context.parts)
         return ToolReturn(tool_call_id=call.id, name=call.name, text=_cut(call.name, text))
-
-    def _handler(self, name: str) -> Handler:
-        if name not in self._handlers:
-            raise ToolFailed("RuntimeError", f"the tool {name} cannot be run by this version of Blockwire")
-        return self._handlers[name]
 
 
 def _arguments(call: ToolCall) -> Arguments:

@@ -75,6 +75,13 @@ class AgentEnvironmentVariable(BaseModel):
     agent_id: str
 
 
+RULE_DEFAULTS: dict[str, dict[str, Any]] = {
+    "run_first": {"args": None},
+    "constrain_child_tools": {"child_arg_nodes": None},
+    "conditional": {"default_child": None, "require_output_mapping": False},
+}
+
+
 class AgentState(BaseModel):
     """An agent. `pool` is Blockwire's, the rest is V1's."""
 
@@ -137,6 +144,9 @@ def agent_state(agent: Agent, blocks: Sequence[Block], relations: Relations = AL
             "created_at": iso(agent.created_at),
             "updated_at": iso(agent.updated_at),
             "last_run_completion": None if ended is None else iso(ended),
+            "tool_rules": None
+            if agent.tool_rules is None
+            else [_whole_rule(rule) for rule in agent.tool_rules],
             "memory": Memory(agent_type=agent.agent_type, blocks=shown),
             "blocks": shown,
             "tools": agent_tools(agent) if "tools" in relations else [],
@@ -155,6 +165,11 @@ def agent_tools(agent: Agent) -> list[ToolResponse]:
 
 def memory(agent: Agent, blocks: Sequence[Block]) -> Memory:
     return Memory(agent_type=agent.agent_type, blocks=[block_response(block) for block in blocks])
+
+
+def _whole_rule(rule: dict[str, Any]) -> dict[str, Any]:
+    """A tool rule with every field that its kind has."""
+    return {"prompt_template": None, **RULE_DEFAULTS.get(rule.get("type", ""), {}), **rule}
 
 
 def _variables(agent: Agent) -> list[AgentEnvironmentVariable]:

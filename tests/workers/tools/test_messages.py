@@ -116,6 +116,7 @@ async def test_a_long_history_is_searched_to_its_beginning(
 ) -> None:
     monkeypatch.setattr(messages, "SEARCH_CHUNK", 3)
     assert contents(await search(bench, agent, query="red apples", roles=["user"])) == ["red apples"]
+    assert len((await search(bench, agent, limit=2))["results"]) == 2
 
 
 async def test_what_was_spoken_through_the_tool_is_found(bench: Bench) -> None:

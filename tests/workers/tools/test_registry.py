@@ -3,19 +3,27 @@
 import pytest
 
 from service.errors import IdReused, StoreUnreachable
+from service.tools import BUILT_IN
 from tests.workers.bench import Bench, call, calls, says
+from workers.tools import blocks, messages
 
 pytestmark = pytest.mark.anyio
 
 INSERT = call("memory_insert", label="notes", new_string="x")
 
 
-async def test_a_tool_that_exists_but_cannot_be_run_yet_says_so(bench: Bench) -> None:
+async def test_a_tool_that_exists_but_cannot_be_run_yet_is_not_offered_and_refused(bench: Bench) -> None:
     agent = await bench.agent(tools=["archival_memory_search"])
     run = await bench.tell(agent, calls(call("archival_memory_search", query="x")), says("I see."))
     [result] = await bench.results(run)
     assert (result.status, run.stop_reason) == ("error", "end_turn")
-    assert result.text == "the tool archival_memory_search cannot be run by this version of Blockwire"
+    assert result.text.startswith("[ToolConstraintError] Cannot call archival_memory_search")
+    assert "archival_memory_search" not in [tool.name for tool in bench.requests[0].tools]
+
+
+def test_every_tool_that_is_offered_can_be_run() -> None:
+    offered = {name for name, definition in BUILT_IN.items() if definition.available}
+    assert offered == {*blocks.HANDLERS, *messages.HANDLERS}
 
 
 async def test_a_tool_that_never_existed_is_refused_like_one_that_is_not_attached(bench: Bench) -> None:

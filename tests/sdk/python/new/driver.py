@@ -17,10 +17,7 @@ from report import Facts, Report, refused, script, wait_for
 BASE_URL = sys.argv[1]
 UNKNOWN = "00000000-0000-4000-8000-00000000abcd"
 EMBEDDING = "openai/text-embedding-3-small"
-ABSENT = {
-    "TerminalToolRule": ["prompt_template"],  # optional, and ignored
-    "ContinueToolRule": ["prompt_template"],
-}
+ABSENT = {}
 
 client = Letta(base_url=BASE_URL, api_key="LETTA_API_KEY")
 report = Report(ABSENT)

@@ -21,8 +21,6 @@ ABSENT = {
     "Block": ["name"],  # removed from V1's answers before its last version
     "LettaUsageStatistics": ["steps_messages"],
     "Run": ["created_by_id", "job_type", "last_updated_by_id", "updated_at"],
-    "TerminalToolRule": ["prompt_template"],  # optional, and ignored
-    "ContinueToolRule": ["prompt_template"],
 }
 
 client = Letta(base_url=BASE_URL, token="LETTA_API_KEY")

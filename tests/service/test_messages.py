@@ -1,0 +1,120 @@
+"""Messages: sending makes a run and a job; the queue may be away, the message is not lost."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from service.bootstrap import Service, assemble
+from service.errors import Invalid, NotFound, StoreUnreachable, UnknownModel
+from service.queue import QUEUE
+from service.records.base import Page
+from service.records.messages import NewMessage
+from service.records.runs import RunOptions
+from service.store.queue import QueueStore
+from tests.store.team import WS, Team
+
+pytestmark = pytest.mark.anyio
+
+
+class Away(QueueStore):
+    """A queue that does not answer."""
+
+    async def put(self, *args: object, **more: object) -> bool:
+        raise StoreUnreachable("the queue does not answer")
+
+
+async def due(service: Service, queue: str = QUEUE) -> list[str]:
+    return [id for id, _ in (await service.queue.claim(queue, 100)).jobs]
+
+
+async def test_a_message_becomes_a_run_and_a_job(team: Team) -> None:
+    agent = await team.agent()
+    options = RunOptions(max_steps=3)
+    run = await team.service.messages.send(
+        WS, agent.id, [NewMessage(content="Hi.")], options, background=True, callback_url="http://x", depth=2
+    )
+    assert run.created_at > 0
+    stored = await team.service.runs.read(WS, run.id)
+    assert stored == run
+    assert (stored.kind, stored.background, stored.depth, stored.options) == (
+        "send_message",
+        True,
+        2,
+        options,
+    )
+    assert (stored.metadata, stored.callback_url) == ({"run_type": "send_message"}, "http://x")
+    assert await due(team.service) == [f"step:{WS}:{agent.id}:1"]
+
+
+async def test_a_message_to_an_agent_at_work_queues_no_second_job(team: Team) -> None:
+    agent = await team.agent()
+    await team.lease(agent)
+    assert len(await due(team.service)) == 1
+    await team.send(agent)
+    assert await due(team.service) == []
+
+
+async def test_the_job_lies_in_the_queue_of_the_agents_pool(team: Team) -> None:
+    agent = await team.agent(pool="big")
+    await team.send(agent)
+    assert await due(team.service) == []
+    assert await due(team.service, f"{QUEUE}:big") == [f"step:{WS}:{agent.id}:1"]
+
+
+async def test_the_same_run_id_is_the_same_message(team: Team) -> None:
+    agent = await team.agent()
+    ids = [await team.send(agent, "Hi.", run_id="run-1") for _ in range(3)]
+    assert ids == ["run-1"] * 3
+    assert len(await team.service.runs.find(WS, agent.id, Page())) == 1
+    assert len(await due(team.service)) == 1
+
+
+async def test_a_message_that_cannot_be_sent_leaves_nothing(team: Team) -> None:
+    agent = await team.agent()
+    before = await team.everything()
+    with pytest.raises(Invalid) as refusal:
+        await team.service.messages.send(WS, agent.id, [])
+    assert refusal.value.field == "messages"
+    with pytest.raises(NotFound):
+        await team.service.messages.send(WS, "agent-x", [NewMessage(content="Hi.")])
+    options = RunOptions(override_model="openai/nothing")
+    with pytest.raises(UnknownModel):
+        await team.service.messages.send(WS, agent.id, [NewMessage(content="Hi.")], options)
+    assert await team.everything() == before
+    assert await due(team.service) == []
+
+
+async def test_another_model_may_be_asked_for_once(team: Team) -> None:
+    agent = await team.agent()
+    options = RunOptions(override_model="openai/gpt-4o")
+    run = await team.service.messages.send(WS, agent.id, [NewMessage(content="Hi.")], options)
+    assert (await team.service.runs.read(WS, run.id)).options.override_model == "openai/gpt-4o"
+
+
+async def test_a_message_is_kept_though_the_queue_is_away(team: Team) -> None:
+    agent = await team.agent()
+    service = assemble(team.service.settings, team.store, Away(team.redis, ("", "", "")))
+    with capture_logs() as logs:
+        run = await service.messages.send(WS, agent.id, [NewMessage(content="Hi.")])
+    assert [line["event"] for line in logs] == ["job.deferred", "message.sent"]
+    (waiting,) = await team.leases.sweep(WS, 0)
+    assert waiting.agent_id == agent.id
+    _, open_run = await team.working(agent)
+    assert open_run.run.id == run.id
+    await service.bell.close()
+
+
+async def test_history_and_context_are_read_by_page_and_whole(team: Team) -> None:
+    agent = await team.agent(agent_type="memgpt_agent")
+    ids = agent.message_ids
+    messages = team.service.messages
+    assert [one.id for one in await messages.find(WS, agent.id, Page(limit=2, descending=True))] == [
+        ids[3],
+        ids[2],
+    ]
+    assert [one.id for one in await messages.context(WS, agent.id)] == ids
+    assert [one.id for one in await messages.read_many(WS, agent.id, [ids[2], "message-x", ids[0]])] == [
+        ids[2],
+        ids[0],
+    ]
+    with pytest.raises(NotFound):
+        await messages.find(WS, agent.id, Page(after="message-x"))

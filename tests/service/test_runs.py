@@ -1,0 +1,131 @@
+"""Runs: reading them, and waiting for their end whatever happens to the waiting."""
+
+import asyncio
+
+import pytest
+
+from service import runs as runs_module
+from service.errors import NotFound
+from service.records.base import Page
+from service.records.messages import Message
+from service.records.runs import Step, Usage
+from service.runs import produced
+from service.store.client import StoreClient
+from service.store.keys import key
+from tests.store.team import ALICE, WS, Team, raw, wait_until
+
+pytestmark = pytest.mark.anyio
+
+
+async def listening(team: Team, waiting: "asyncio.Task[object]") -> None:
+    """Until a task waits at the doorbell."""
+    channel = key(WS, "output")
+
+    async def heard() -> bool:
+        assert not waiting.done()
+        return bool(dict(await raw(team.store).pubsub_numsub(channel))[channel])
+
+    await wait_until("somebody listens", heard)
+
+
+async def test_a_wait_ends_when_the_run_does(team: Team) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    waiting = asyncio.create_task(team.service.runs.wait(WS, open_run.run.id))
+    await listening(team, waiting)
+    other = await team.agent()
+    other_lease, other_run = await team.working(other)
+    await team.leases.finish(other_lease, other_run.run.id, "end_turn", None)
+    await team.leases.finish(lease, open_run.run.id, "max_steps", None)
+    run = await asyncio.wait_for(waiting, 4)
+    assert (run.id, run.status, run.stop_reason) == (open_run.run.id, "completed", "max_steps")
+
+
+async def test_many_wait_for_one_run(team: Team) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    waiting = [asyncio.create_task(team.service.runs.wait(WS, open_run.run.id)) for _ in range(20)]
+    await listening(team, waiting[0])
+    await team.leases.finish(lease, open_run.run.id, "end_turn", None)
+    for run in await asyncio.wait_for(asyncio.gather(*waiting), 4):
+        assert run.status == "completed"
+
+
+async def test_a_run_that_ended_before_is_not_waited_for(team: Team) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    await team.leases.finish(lease, open_run.run.id, "error", None)
+    run = await asyncio.wait_for(team.service.runs.wait(WS, open_run.run.id), 4)
+    assert run.status == "failed"
+
+
+async def test_a_step_in_between_does_not_end_the_wait(team: Team) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    waiting = asyncio.create_task(team.service.runs.wait(WS, open_run.run.id))
+    await listening(team, waiting)
+    step = Step(id="step-1", run_id=open_run.run.id, agent_id=agent.id, index=0, created_at=0)
+    await team.leases.store_step(
+        lease, step, [], usage=Usage(), context_tokens=0, step_count=1, seen={}, stop_reason=None
+    )
+    await team.service.agents.delete(WS, agent.id, ALICE)
+    assert (await asyncio.wait_for(waiting, 4)).status == "cancelled"
+
+
+async def test_a_run_that_is_not_there_is_not_waited_for(team: Team) -> None:
+    with pytest.raises(NotFound):
+        await team.service.runs.wait(WS, "run-x")
+
+
+async def test_an_end_is_seen_though_the_ring_was_lost(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs_module, "LOOK_AGAIN_S", 0.05)
+    agent = await team.agent()
+    _, open_run = await team.working(agent)
+    waiting = asyncio.create_task(team.service.runs.wait(WS, open_run.run.id))
+    await listening(team, waiting)
+    await raw(team.store).hset(key(WS, "run", open_run.run.id), "status", "completed")  # type: ignore[misc]
+    assert (await asyncio.wait_for(waiting, 4)).status == "completed"
+
+
+class TestOnARealServer:
+    @pytest.fixture
+    def store(self, real_store: StoreClient) -> StoreClient:
+        return real_store
+
+    async def test_an_end_while_the_connection_is_gone_is_seen(self, team: Team) -> None:
+        agent = await team.agent()
+        lease, open_run = await team.working(agent)
+        waiting = asyncio.create_task(team.service.runs.wait(WS, open_run.run.id))
+        await listening(team, waiting)
+        assert await raw(team.store).client_kill_filter(_type="pubsub") >= 1
+        await team.leases.finish(lease, open_run.run.id, "end_turn", None)
+        assert (await asyncio.wait_for(waiting, 4)).status == "completed"
+
+
+async def test_runs_come_in_pages_of_an_agent_or_of_all(team: Team) -> None:
+    agent, other = await team.agent(), await team.agent()
+    ids = [await team.send(one) for one in (agent, other, agent)]
+    runs = team.service.runs
+    assert [run.id for run in await runs.find(WS, agent.id, Page())] == [ids[0], ids[2]]
+    assert [run.id for run in await runs.find(WS, None, Page(descending=True, limit=2))] == [ids[2], ids[1]]
+    with pytest.raises(NotFound):
+        await runs.read(WS, "run-x")
+
+
+async def test_a_runs_messages_and_steps_are_told(team: Team) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    run_id = open_run.run.id
+    assert await team.service.runs.steps(WS, run_id) == []
+    asked = Message(id="message-1", agent_id=agent.id, role="user", created_at=0, content="Hi.")
+    said = Message(id="message-2", agent_id=agent.id, role="assistant", created_at=0, content="Hello.")
+    step = Step(id="step-1", run_id=run_id, agent_id=agent.id, index=0, created_at=0)
+    await team.leases.store_step(
+        lease, step, [asked, said], usage=Usage(), context_tokens=0, step_count=1, seen={}, stop_reason=None
+    )
+    messages = await team.service.runs.messages(WS, run_id)
+    assert [message.content for message in messages] == ["Hi.", "Hello."]
+    assert produced(messages) == messages[1:]
+    assert [one.id for one in await team.service.runs.steps(WS, run_id)] == ["step-1"]
+    with pytest.raises(NotFound):
+        await team.service.runs.messages(WS, "run-x")

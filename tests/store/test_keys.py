@@ -1,0 +1,116 @@
+"""Keys: all that the code writes is named in keys.py, and nothing stays behind what it belonged to."""
+
+import re
+
+import pytest
+
+from service.records.agents import AgentQuery
+from service.records.base import Page
+from service.records.blocks import Author, BlockFields, BlockQuery, Edit
+from service.records.messages import Message
+from service.records.runs import Run, Step, Usage
+from service.store.keys import KEYS, SCHEMA_KEY, WORKSPACES_KEY, key, workspace_prefix
+from tests.store.team import ALICE, WS, Team
+
+pytestmark = pytest.mark.anyio
+
+STAYS = {"meta", "changes", "dispatched", "edits"}
+"""What a workspace keeps when all in it was deleted; the rest of what is left runs out by itself."""
+
+
+def entry_of(name: str) -> str | None:
+    """The entry of keys.py that a key belongs to; the longest, as `agent:x:blocks` is no `agent:`."""
+    found = []
+    for kind, entry in KEYS.items():
+        id = ".*" if entry.has_id else ""
+        if re.fullmatch(re.escape(entry.before) + id + re.escape(entry.after), name):
+            found.append((len(entry.before) + len(entry.after), kind))
+    return max(found)[1] if found else None
+
+
+async def one_of_everything(team: Team) -> set[str]:
+    """Does all that the product can do, once; the names of all keys that there were on the way."""
+    service = team.service
+    block = await team.block("one", label="a", tags=["t"])
+    agent = await team.agent(block, name="Ada", tags=["x"], memory_blocks=[BlockFields(label="own")])
+    other = await team.agent(block)
+    await service.subscriptions.create(WS, other.id, block_id=block.id)
+    await team.edit(block, "append", "!", edit_id="e1")
+    lease, open_run = await team.working(agent)
+    run = open_run.run
+    message = (await service.messages.context(WS, agent.id))[0]
+    await service.leases.open_run(lease, run, "prompt", {block.id: 1}, message)
+    author = Author(agent_id=agent.id, run_id=run.id)
+    await service.blocks.edit(WS, block.id, Edit(operation="append", text="?", edit_id="r:0"), author, lease)
+    step = Step(id="step-1", run_id=run.id, agent_id=agent.id, index=0, created_at=0)
+    await service.leases.store_answer(lease, step)
+    note = Message(id="message-n", agent_id=agent.id, role="system", created_at=0, step_id=step.id)
+    await service.leases.add_note(lease, run.id, note, {block.id: 3})
+    answer = Message(id="message-1", agent_id=agent.id, role="assistant", created_at=0)
+    await service.leases.store_step(
+        lease, run, step, [answer], usage=Usage(), context_tokens=1, seen={}, stop_reason=None
+    )
+    await team.send(agent)
+    cursor = await service.subscriptions.cursor(WS)
+    changes = await service.subscriptions.changes_after(WS, cursor, 100)
+    wake = Run(id="run-wake", agent_id=other.id, created_at=0)
+    await service.subscriptions.wake(WS, cursor, changes[-1].id, [(wake, changes)])
+    return await team.names()
+
+
+async def test_every_key_that_is_written_is_in_the_table_with_its_type(team: Team) -> None:
+    names = await one_of_everything(team)
+    for name in names:
+        kind = entry_of(name)
+        assert kind is not None, f"{name} is not named in keys.py"
+        said = re.split("[:,]", KEYS[kind].type)[0]
+        assert said == await team.redis.type(workspace_prefix(WS) + name), name
+    written = {kind for name in names if (kind := entry_of(name))}
+    channels = {kind for kind, entry in KEYS.items() if entry.type.startswith("channel")}
+    assert written | channels == set(KEYS)
+
+
+async def test_outside_of_workspaces_there_are_the_schema_and_their_list(team: Team) -> None:
+    await one_of_everything(team)
+    outside = {name for name in await team.redis.keys("*") if not name.startswith(workspace_prefix(WS))}
+    assert outside == {SCHEMA_KEY, WORKSPACES_KEY}
+
+
+async def test_nothing_is_left_behind_when_all_is_deleted(team: Team) -> None:
+    await one_of_everything(team)
+    service = team.service
+    for agent in await service.agents.find(WS, AgentQuery(), Page(limit=None)):
+        await service.agents.delete(WS, agent.id, ALICE)
+    for block in await service.blocks.find(WS, BlockQuery(), Page(limit=None)):
+        await service.blocks.delete(WS, block.id, ALICE)
+    for name in await team.names():
+        if name not in STAYS:
+            assert await team.redis.ttl(workspace_prefix(WS) + name) > 0, f"{name} never ends"
+
+
+async def test_an_ended_run_ends_with_all_its_parts(team: Team) -> None:
+    agent = await team.agent(await team.block())
+    await one_of_everything(team)
+    lease, open_run = await team.working(agent)
+    step = Step(id="step-2", run_id=open_run.run.id, agent_id=agent.id, index=0, created_at=0)
+    await team.leases.store_answer(lease, step)
+    await team.leases.finish(lease, open_run.run.id, "end_turn", None)
+    parts = {name for name in await team.names() if open_run.run.id in name or name == "step:step-2"}
+    assert len(parts) == 3
+    for name in parts:
+        assert await team.redis.ttl(workspace_prefix(WS) + name) > 0, f"{name} never ends"
+
+
+def test_every_key_lies_in_the_slot_of_its_workspace() -> None:
+    for name in KEYS:
+        assert key("a b", name, "id").startswith("bw:{a b}:")
+
+
+def test_two_kinds_of_keys_never_share_a_name() -> None:
+    names = [key(WS, name, "id") for name in KEYS]
+    assert len(names) == len(set(names))
+
+
+def test_a_key_that_is_not_in_the_table_cannot_be_named() -> None:
+    with pytest.raises(KeyError):
+        key(WS, "nonsense")

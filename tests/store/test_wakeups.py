@@ -1,0 +1,132 @@
+"""dispatch.lua: wake-ups are recorded and the cursor moved in one act, by one of many."""
+
+import asyncio
+
+import pytest
+
+from service.records.blocks import Change
+from service.records.runs import Run
+from service.store.keys import key
+from service.store.wakeups import WakeUpStore
+from tests.store.team import ALICE, WS, Team
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def wakeups(team: Team) -> WakeUpStore:
+    return WakeUpStore(team.store)
+
+
+def wake(agent_id: str, id: str) -> Run:
+    return Run(id=id, agent_id=agent_id, kind="wakeup", created_at=0)
+
+
+async def test_a_new_workspace_was_told_nothing(wakeups: WakeUpStore) -> None:
+    assert await wakeups.cursor(WS) == "0-0"
+    assert await wakeups.changes_after(WS, "0-0", 10) == []
+
+
+async def test_changes_after_the_cursor_are_read_in_order(team: Team, wakeups: WakeUpStore) -> None:
+    block = await team.block()
+    for _ in range(4):
+        await team.edit(block, "append", "x")
+    changes = await team.changes()
+    assert await wakeups.changes_after(WS, "0-0", 2) == changes[:2]
+    assert await wakeups.changes_after(WS, changes[1].id, 100) == changes[2:]
+
+
+async def test_a_wake_up_is_a_run_that_knows_its_causes(team: Team, wakeups: WakeUpStore) -> None:
+    agent = await team.agent(pool="big")
+    await team.block("ñ")
+    changes = await team.changes()
+    woken = await wakeups.move(WS, "0-0", changes[-1].id, [(wake(agent.id, "run-w"), changes)])
+    assert woken is not None
+    (ready,) = woken
+    assert (ready.agent_id, ready.generation, ready.pool, ready.reason) == (agent.id, 1, "big", "woken")
+    assert await wakeups.cursor(WS) == changes[-1].id
+    lease, open_run = await team.working(agent)
+    assert (open_run.run.id, open_run.run.kind, open_run.causes) == ("run-w", "wakeup", changes)
+    again = await team.leases.next_run(lease)
+    assert again is not None
+    assert again.causes == changes
+    assert await team.store.items(key(WS, "agent_woken", agent.id)) == []
+
+
+async def test_a_cursor_that_has_moved_records_nothing(team: Team, wakeups: WakeUpStore) -> None:
+    agent = await team.agent()
+    await team.block()
+    changes = await team.changes()
+    assert await wakeups.move(WS, "0-0", changes[0].id, []) == []
+    before = await team.everything()
+    assert await wakeups.move(WS, "0-0", changes[0].id, [(wake(agent.id, "run-w"), changes)]) is None
+    assert await team.everything() == before
+
+
+async def test_changes_join_a_wake_up_that_is_not_begun(team: Team, wakeups: WakeUpStore) -> None:
+    agent = await team.agent()
+    block = await team.block("1")
+    await team.edit(block, "append", "2")
+    first, second = await team.changes()
+    await wakeups.move(WS, "0-0", first.id, [(wake(agent.id, "run-1"), [first])])
+    assert await wakeups.move(WS, first.id, second.id, [(wake(agent.id, "run-2"), [second])]) == []
+    lease, open_run = await team.working(agent)
+    assert (open_run.run.id, open_run.causes) == ("run-1", [first, second])
+    await team.leases.finish(lease, open_run.run.id, "end_turn", None)
+    assert await team.leases.next_run(lease) is None
+
+
+async def test_a_wake_up_that_is_begun_is_not_joined(team: Team, wakeups: WakeUpStore) -> None:
+    agent = await team.agent()
+    block = await team.block("1")
+    await team.edit(block, "append", "2")
+    first, second = await team.changes()
+    await wakeups.move(WS, "0-0", first.id, [(wake(agent.id, "run-1"), [first])])
+    lease, open_run = await team.working(agent)
+    assert await wakeups.move(WS, first.id, second.id, [(wake(agent.id, "run-2"), [second])]) == []
+    await team.leases.finish(lease, open_run.run.id, "end_turn", None)
+    next_run = await team.leases.next_run(lease)
+    assert next_run is not None
+    assert (next_run.run.id, next_run.causes) == ("run-2", [second])
+
+
+async def test_a_message_before_a_wake_up_is_not_given_its_causes(team: Team, wakeups: WakeUpStore) -> None:
+    agent = await team.agent()
+    sent = await team.send(agent)
+    await team.block()
+    changes: list[Change] = await team.changes()
+    await wakeups.move(WS, "0-0", changes[-1].id, [(wake(agent.id, "run-w"), changes)])
+    lease, open_run = await team.working(agent)
+    assert (open_run.run.id, open_run.causes) == (sent, [])
+    await team.leases.finish(lease, sent, "end_turn", None)
+    next_run = await team.leases.next_run(lease)
+    assert next_run is not None
+    assert (next_run.run.id, next_run.causes) == ("run-w", changes)
+
+
+async def test_an_agent_that_is_gone_is_passed_over(team: Team, wakeups: WakeUpStore) -> None:
+    gone, here = await team.agent(), await team.agent()
+    await team.service.agents.delete(WS, gone.id, ALICE)
+    await team.block()
+    changes = await team.changes()
+    wakes = [(wake(gone.id, "run-1"), changes), (wake(here.id, "run-2"), changes)]
+    woken = await wakeups.move(WS, "0-0", changes[-1].id, wakes)
+    assert woken is not None
+    assert [ready.agent_id for ready in woken] == [here.id]
+    assert {name for name in await team.names() if gone.id in name or name == "run:run-1"} == set()
+
+
+async def test_of_many_dispatchers_one_moves_the_cursor(team: Team, wakeups: WakeUpStore) -> None:
+    agent = await team.agent()
+    await team.block()
+    changes = await team.changes()
+    moves = [
+        wakeups.move(WS, "0-0", changes[-1].id, [(wake(agent.id, f"run-{number}"), changes)])
+        for number in range(20)
+    ]
+    moved = [woken for woken in await asyncio.gather(*moves) if woken is not None]
+    assert len(moved) == 1
+    assert await team.store.items(key(WS, "agent_woken", agent.id)) == [
+        change.model_dump_json() for change in changes
+    ]
+    assert len(await team.store.items(key(WS, "agent_inbox", agent.id))) == 1
