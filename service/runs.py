@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Literal
 
-from service.errors import Invalid
+from service.errors import Invalid, StoreUnreachable
 from service.records.base import Page
 from service.records.messages import Message
 from service.records.runs import Run, Step
@@ -57,8 +57,7 @@ class Runs:
                 run = await self._store.read(ws, run_id)
                 if run.status not in ("created", "running"):
                     return run
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._rung(rings), LOOK_AGAIN_S)
+                await self._rung(rings)
 
     async def open_ids(self, ws: str, agent_id: str) -> list[str]:
         """The runs of an agent that have not ended, in the order they are carried."""
@@ -69,12 +68,16 @@ class Runs:
         return await self._store.cancel(ws, run_id, self._keep_seconds)
 
     async def cancelled(self, ws: str, run_id: str) -> None:
-        """Returns when somebody has asked for the end of a run; for the worker that carries it."""
+        """Returns when somebody has asked for the end of a run; for the worker that carries it.
+
+        While the store is away nobody has: it is asked again when it is back.
+        """
         async with self._bell.listen(key(ws, "output"), run_id) as rings:
-            while not await self._store.is_cancelled(ws, run_id):
-                ring: str | None = ""
-                while ring is not None and not ring.endswith(" cancelling"):
-                    ring = await rings.get()
+            while True:
+                with suppress(StoreUnreachable):
+                    if await self._store.is_cancelled(ws, run_id):
+                        return
+                await self._rung(rings)
 
     async def delete(self, ws: str, run_id: str) -> None:
         """Forgets a run that has ended. What it put into its agent's history stays."""
@@ -102,21 +105,19 @@ class Runs:
         feedback: Literal["positive", "negative"] | None,
         tags: Sequence[str] | None,
     ) -> Step:
-        """What somebody thinks of a step."""
-        step = await self._store.step(ws, step_id)
-        update: dict[str, object] = {"feedback": feedback}
-        if tags is not None:
-            update["tags"] = list(tags)
-        step = step.model_copy(update=update)
-        await self._store.put_step(ws, step)
-        return step
+        """What somebody thinks of a step that has ended; until then its worker writes it."""
+        if (await self._store.step(ws, step_id)).status == "pending":
+            raise Invalid("feedback", "the step is under way; say so when it has ended")
+        more = {} if tags is None else {"tags": list(tags)}
+        return await self._store.change_step(ws, step_id, feedback=feedback, **more)
 
     @staticmethod
     async def _rung(rings: "asyncio.Queue[str | None]") -> None:
-        while True:
-            ring = await rings.get()
-            if ring is None or not ring.endswith(" running"):
-                return
+        """Until it is time to look. Not by `wait_for`: a ring may cost it a cancellation that comes then."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AGAIN_S):
+                while (ring := await rings.get()) is not None and ring.endswith(" running"):
+                    pass
 
 
 def produced(messages: Sequence[Message]) -> list[Message]:

@@ -14,7 +14,7 @@ from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
 from service.http.errors import ModelFailed
 from service.http.generation import is_legacy
-from service.http.routing import Route
+from service.http.routing import EXAMPLE_UUID4, Route
 from service.http.schemas.messages import (
     AsyncSendRequest,
     CancelRequest,
@@ -30,6 +30,7 @@ from service.http.streams import stream_of
 from service.records.base import Page
 from service.records.runs import Run
 
+_SOME_RUN = {"run_ids": [f"run-{EXAMPLE_UUID4}"]}
 _HELLO = {"messages": [{"role": "user", "content": "What do you know?"}]}
 
 
@@ -99,12 +100,11 @@ async def cancel(call: Call[Nothing, CancelRequest]) -> Response:
     """
     agent = await call.service.agents.read(call.ws, call.path["agent_id"])
     active = await call.service.runs.open_ids(call.ws, agent.id)
-    asked = active if call.body.run_ids is None else call.body.run_ids
     told = {}
-    for run_id in asked:
+    for run_id in dict.fromkeys(call.body.run_ids or active):
         ended = run_id in active and await call.service.runs.cancel(call.ws, run_id)
         told[run_id] = "cancelled" if ended else "failed"
-    if not told or "cancelled" not in told.values():
+    if not told:
         raise NothingActive(agent.id)
     return json_answer(told)
 
@@ -173,7 +173,7 @@ ROUTES = [
         media_type="text/event-stream",
     ),
     Route("POST", f"{_PATH}/async", send_async, "Messages", RunResponse, example=_HELLO),
-    Route("POST", f"{_PATH}/cancel", cancel, "Messages", dict[str, str]),
+    Route("POST", f"{_PATH}/cancel", cancel, "Messages", dict[str, str], example=_SOME_RUN),
     Route("GET", _PATH, find, "Messages", list[ApiMessage]),
     Route("PATCH", f"{_PATH}/{{message_id}}", modify, "Messages"),
 ]

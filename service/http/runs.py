@@ -132,6 +132,14 @@ ROUTES = [
     Route("GET", "/v1/runs/{run_id}/steps", steps, "Runs", list[StepResponse]),
     Route("DELETE", "/v1/runs/{run_id}", delete, "Runs"),
     Route("GET", "/v1/runs/{run_id}", retrieve, "Runs", RunResponse),
-    Route("POST", "/v1/runs/{run_id}/stream", stream, "Runs", ApiMessage, media_type="text/event-stream"),
+    Route(
+        "POST",
+        "/v1/runs/{run_id}/stream",
+        stream,
+        "Runs",
+        ApiMessage,
+        example={"starting_after": 12},
+        media_type="text/event-stream",
+    ),
     Route("GET", "/v1/runs/{run_id}/messages", messages, "Runs", list[ApiMessage]),
 ]

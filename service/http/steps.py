@@ -54,6 +54,14 @@ async def trace(call: Call[Nothing, Nothing]) -> Response:
     return json_answer(None)
 
 
+async def telemetry(call: Call[Nothing, Nothing]) -> Response:
+    """Read a step's provider trace, as it was once asked for
+
+    V1's old spelling of `GET /v1/steps/{step_id}/trace`.
+    """
+    return await trace(call)
+
+
 async def messages(call: Call[StepMessagesQuery, Nothing]) -> Response:
     """List a step's messages
 
@@ -97,7 +105,14 @@ ROUTES = [
     Route("GET", "/v1/steps/{step_id}", retrieve, "Steps", StepResponse),
     Route("GET", "/v1/steps/{step_id}/metrics", metrics, "Steps", StepMetrics),
     Route("GET", "/v1/steps/{step_id}/trace", trace, "Steps"),
-    Route("GET", "/v1/telemetry/{step_id}", trace, "Steps"),
+    Route("GET", "/v1/telemetry/{step_id}", telemetry, "Steps"),
     Route("GET", "/v1/steps/{step_id}/messages", messages, "Steps", list[ApiMessage]),
-    Route("PATCH", "/v1/steps/{step_id}/feedback", give_feedback, "Steps", StepResponse),
+    Route(
+        "PATCH",
+        "/v1/steps/{step_id}/feedback",
+        give_feedback,
+        "Steps",
+        StepResponse,
+        example={"feedback": "positive"},
+    ),
 ]

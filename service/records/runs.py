@@ -173,6 +173,8 @@ class OpenRun(Record):
     """A step whose answer is stored and whose tool calls are not all done."""
     causes: list[Change]
     """The changes that woke the agent, if that is what began the run."""
+    cancelled: bool = False
+    """Somebody asked for its end before this worker had it."""
 
 
 class Ready(Record):

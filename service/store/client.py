@@ -102,10 +102,6 @@ class StoreClient:
     async def put_if_absent(self, name: str, value: str) -> bool:
         return bool(await self._guard(lambda: self._redis.set(name, value, nx=True)))
 
-    async def replace(self, name: str, value: str) -> None:
-        """Another value for a string that is there; when it ends stays as it was."""
-        await self._guard(lambda: self._redis.set(name, value, xx=True, keepttl=True))
-
     async def hash(self, name: str) -> dict[str, str]:
         return cast(
             dict[str, str], await self._guard(lambda: cast(Awaitable[Any], self._redis.hgetall(name)))

@@ -51,6 +51,7 @@ def to_open_run(hash: Mapping[str, str]) -> OpenRun:
         seen=seen,
         step_id=hash.get("step_id"),
         causes=causes,
+        cancelled=hash.get("cancel") == "1",
     )
 
 
@@ -74,7 +75,9 @@ class RunStore:
         found = await self._store.together([("GET", key(ws, "step", id)) for id in ids]) if ids else []
         return [Step.model_validate_json(text) for text in found if text]
 
-    async def page(self, ws: str, agent_id: str | None, page: Page, keep: Callable[[Run], bool]) -> list[Run]:
+    async def page(
+        self, ws: str, agent_id: str | None, page: Page, keep: Callable[[Run], bool] = lambda run: True
+    ) -> list[Run]:
         """One page of those of an agent's runs, or of the workspace's, that `keep` says yes to."""
 
         async def read(ids: Sequence[str]) -> list[Run]:
@@ -114,9 +117,16 @@ class RunStore:
             raise NotFound("step", step_id)
         return Step.model_validate_json(text)
 
-    async def put_step(self, ws: str, step: Step) -> None:
-        """Replaces a step that is there; it ends when it would have ended."""
-        await self._store.replace(key(ws, "step", step.id), step.model_dump_json(exclude_defaults=True))
+    async def change_step(self, ws: str, step_id: str, **fields: object) -> Step:
+        """A step with other fields, whoever else writes it meanwhile; it ends when it would have ended."""
+        while True:
+            text = await self._store.get(key(ws, "step", step_id))
+            if text is None:
+                raise NotFound("step", step_id)
+            step = Step.model_validate({**json.loads(text), **fields})
+            changed = step.model_dump_json(exclude_defaults=True)
+            if (await self._store.run("step_change", ws, step_id, text, changed))[0] == "ok":
+                return step
 
     async def step_page(
         self, ws: str, agent_id: str | None, page: Page, keep: Callable[[Step], bool]

@@ -219,7 +219,6 @@ async def test_lists_show_what_was_asked_for(
         ({"messages": []}, 422, "messages: "),
         ({"messages": HELLO["messages"], "input": "x"}, 422, "messages, input: "),
         ({**HELLO, "stream_tokens": True}, 422, "stream_tokens: "),
-        ({**HELLO, "streaming": True}, 400, "INVALID_ARGUMENT: streaming: not available yet"),
         ({"messages": [{"type": "approval", "approve": True}]}, 400, "INVALID_ARGUMENT: messages: "),
         ({**HELLO, "override_model": "offline/nothing"}, 404, "NOT_FOUND: model: "),
     ],

@@ -227,10 +227,10 @@ async def test_messages_of_a_step_have_ids_that_follow_from_the_run(
     monkeypatch.undo()
     await bench.take_over(agent)
     step = derived_id("step", run.id, 0)
-    kinds = ("answer", "results", "event")
     assert [one.id for one in await bench.messages(run)][:4] == [
         derived_id("message", run.id, "input", 0),
-        *(derived_id("message", step, kind) for kind in kinds),
+        derived_id("message", run.id, 0, 1),
+        *(derived_id("message", step, kind) for kind in ("results", "event")),
     ]
     assert told(bench.requests[1])[-1].startswith("user: {")
 

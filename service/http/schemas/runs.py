@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from service.http.paging import PageQuery
 from service.http.schemas.bounds import Name
 from service.http.schemas.transcript import ApiMessage
-from service.records.base import iso
+from service.records.base import Page, iso
 from service.records.runs import Run, RunStatus, Step, StopReason, Usage
 
 
@@ -82,6 +82,12 @@ class RunListQuery(PageQuery):
     active: bool = Field(default=False, description="only runs that have not ended")
     ascending: bool = Field(default=False, description="old spelling of `order`, which goes before it")
     order_by: Literal["created_at"] = "created_at"
+
+    def page(self) -> Page:
+        page = super().page()
+        if "order" in self.model_fields_set:
+            return page
+        return page.model_copy(update={"descending": not self.ascending})
 
     def one_agent(self) -> str | None:
         """The agent whose own list will do, if only one was asked for."""

@@ -1,6 +1,6 @@
 """Steps on the wire: V1's Step, its metrics, and feedback on it."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -94,9 +94,8 @@ class StepListQuery(PageQuery):
         return tagged and self.feedback in (None, step.feedback)
 
     def _in_time(self, step: Step) -> bool:
-        at = step.created_at / 1e6
-        early = self.start_date is not None and at < self.start_date.timestamp()
-        return not early and (self.end_date is None or at <= self.end_date.timestamp())
+        early = self.start_date is not None and step.created_at < _micros(self.start_date)
+        return not early and (self.end_date is None or step.created_at <= _micros(self.end_date))
 
 
 class StepMessagesQuery(PageQuery):
@@ -108,6 +107,11 @@ class StepMessagesQuery(PageQuery):
 class FeedbackRequest(BaseModel):
     feedback: Feedback | None = None
     tags: Names | None = None
+
+
+def _micros(moment: datetime) -> int:
+    """Since 1970; a moment that names no zone is meant in UTC."""
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
 
 
 def step_response(step: Step, agent: Agent | None) -> StepResponse:

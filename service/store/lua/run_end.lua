@@ -4,6 +4,7 @@
 -- include: output
 local RUNS_KEPT = 1000
 local OUTPUT_SECONDS = 10800
+local STEPS_LOOKED_AT = 100
 
 local function parts_of(run)
   return {K.run(run), K.run_messages(run), K.run_steps(run), K.run_notes(run), K.run_effects(run)}
@@ -19,6 +20,15 @@ local function run_drop(agent, run)
   redis.call('DEL', K.run_output(run), unpack(parts_of(run)))
   redis.call('ZREM', K.agent_runs(agent), run)
   redis.call('ZREM', K.runs(), run)
+end
+
+-- forget_steps(agent): the oldest steps of an agent leave their lists once they ran out.
+local function forget_steps(agent)
+  for _, step in ipairs(redis.call('ZRANGE', K.agent_steps(agent), 0, STEPS_LOOKED_AT - 1)) do
+    if redis.call('EXISTS', K.step(step)) == 1 then return end
+    redis.call('ZREM', K.steps(), step)
+    redis.call('ZREM', K.agent_steps(agent), step)
+  end
 end
 
 local function run_end(agent, run, stop_reason, status, error, keep)
@@ -43,6 +53,7 @@ local function run_end(agent, run, stop_reason, status, error, keep)
       run_drop(agent, oldest)
     end
   end
+  forget_steps(agent)
   redis.call('PUBLISH', K.output(), run .. ' ' .. status)
   return true
 end

@@ -10,8 +10,8 @@ from service.http.errors import Misused
 from service.http.schemas.messages import (
     AsyncSendRequest,
     SendRequest,
+    check_streaming,
     new_messages,
-    refuse_streaming,
     run_options,
 )
 from service.records.messages import NewMessage
@@ -131,15 +131,14 @@ def test_client_tools_are_not_here_yet() -> None:
 )
 def test_streaming_fields_without_streaming_are_misused(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(Misused, match=f"^{named}: "):
-        refuse_streaming(body(**fields), legacy=False)
+        check_streaming(body(**fields), legacy=False)
 
 
-def test_streaming_is_refused_to_each_generation_in_its_way() -> None:
-    refuse_streaming(body(streaming=False, include_pings=True), legacy=True)
+def test_streaming_by_a_field_is_for_the_new_generation() -> None:
+    check_streaming(body(streaming=False, include_pings=True), legacy=True)
     with pytest.raises(Misused, match=r"^streaming: needs an SDK of 1\.x"):
-        refuse_streaming(body(streaming=True), legacy=True)
-    with pytest.raises(Invalid, match=r"^streaming: not available yet"):
-        refuse_streaming(body(streaming=True, background=True), legacy=False)
+        check_streaming(body(streaming=True), legacy=True)
+    check_streaming(body(streaming=True, background=True, stream_tokens=True), legacy=False)
 
 
 @pytest.mark.parametrize(
