@@ -55,7 +55,8 @@ class Output:
                 if len(found) == READ_MOST:
                     continue
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(rings.get(), LOOK_AGAIN_S)
+                    async with asyncio.timeout(LOOK_AGAIN_S):
+                        await rings.get()
                     while not rings.empty():
                         rings.get_nowait()
                     continue

@@ -158,19 +158,32 @@ async def test_who_carries_a_run_hears_that_it_is_to_end_and_not_of_its_steps(te
     await asyncio.wait_for(team.service.runs.cancelled(WS, open_run.run.id), 4)
 
 
-async def test_listening_ends_when_it_is_cancelled_though_a_ring_comes_with_it(team: Team) -> None:
-    """A worker stops to listen at the very moment the end of its run is rung."""
-    agent = await team.agent()
-    for _ in range(20):
-        lease, open_run = await team.working(agent)
-        hearing = asyncio.create_task(team.service.runs.cancelled(WS, open_run.run.id))
-        await listening(team, hearing)
-        await team.leases.finish(lease, open_run.run.id, "end_turn", None)
-        hearing.cancel()
-        done, _ = await asyncio.wait({hearing}, timeout=4)
-        assert done == {hearing}
-        assert hearing.cancelled()
-        assert await team.leases.next_run(lease) is None
+@pytest.mark.parametrize("turns", range(5))
+async def test_listening_ends_when_it_is_cancelled_though_a_ring_comes_with_it(
+    team: Team, turns: int
+) -> None:
+    """A worker stops to listen just when the end of its run is rung: so many turns of the loop ago."""
+    _, open_run = await team.working(await team.agent())
+    run_id = open_run.run.id
+    hearing = asyncio.create_task(team.service.runs.cancelled(WS, run_id))
+    await listening(team, hearing)
+    looked = asyncio.Event()
+
+    async def look(ws: str, run_id: str) -> bool:
+        looked.set()
+        return False
+
+    team.service.runs._store.is_cancelled = look  # type: ignore[method-assign]
+    team.service.bell._ring(key(WS, "output"), f"{run_id} completed")
+    await asyncio.wait_for(looked.wait(), 4)
+    await asyncio.sleep(0)
+    team.service.bell._ring(key(WS, "output"), f"{run_id} completed")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    hearing.cancel()
+    done, _ = await asyncio.wait({hearing}, timeout=4)
+    assert done == {hearing}
+    assert hearing.cancelled()
 
 
 async def test_only_a_run_that_ended_is_deleted(team: Team) -> None:

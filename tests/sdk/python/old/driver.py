@@ -20,6 +20,7 @@ EMBEDDING = "openai/text-embedding-3-small"
 ABSENT = {
     "Block": ["name"],  # removed from V1's answers before its last version
     "LettaUsageStatistics": ["steps_messages"],
+    "Step": ["job_id"],
     "Run": ["created_by_id", "job_type", "last_updated_by_id", "updated_at"],
 }
 
