@@ -146,6 +146,11 @@ async def test_usage_and_metrics_tell_what_a_run_cost(
     usage = (await client.get(f"/v1/runs/{run_id}/usage")).json()
     assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (12, 5, 17)
     assert usage["completion_tokens_details"] == {"reasoning_tokens": 0}
+    assert set(usage["prompt_tokens_details"]) == {
+        "cached_tokens",
+        "cache_read_tokens",
+        "cache_creation_tokens",
+    }
     metrics = (await client.get(f"/v1/runs/{run_id}/metrics")).json()
     assert (metrics["id"], metrics["agent_id"], metrics["num_steps"]) == (run_id, agent, 1)
     assert metrics["run_ns"] >= 0

@@ -198,7 +198,13 @@ def usage_statistics(run: Run) -> UsageStatistics:
 
 
 def prompt_details(usage: Usage) -> dict[str, int]:
-    return {"cached_tokens": usage.cached_input_tokens, "cache_write_tokens": usage.cache_write_tokens}
+    """By the names that SDKs know; what was cached is what was read from the cache."""
+    read = usage.cached_input_tokens
+    return {
+        "cached_tokens": read,
+        "cache_read_tokens": read,
+        "cache_creation_tokens": usage.cache_write_tokens,
+    }
 
 
 def completion_details(usage: Usage) -> dict[str, int]:
