@@ -60,7 +60,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     blocks = Blocks(store, settings)
     agents = Agents(store, settings, blocks, catalog, now)
     changes = Changes(store, bell)
-    runs = Runs(store, bell)
+    runs = Runs(store, settings, bell)
     return Service(
         settings=settings,
         catalog=catalog,

@@ -125,6 +125,13 @@ class LeaseLost(BlockwireError):
         self.agent_id = agent_id
 
 
+class NothingActive(BlockwireError):
+    """The agent has no run that could be cancelled."""
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(f"agent {agent_id} has no active run to cancel")
+
+
 class Expired(BlockwireError):
     """It was there and is no longer kept."""
 

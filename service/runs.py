@@ -4,11 +4,15 @@ Elsewhere: how one begins (messages.py); how workers carry it (leases.py).
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Literal
 
+from service.errors import Invalid, StoreUnreachable
 from service.records.base import Page
 from service.records.messages import Message
 from service.records.runs import Run, Step
+from service.settings import Settings
 from service.store.bell import Bell
 from service.store.client import StoreClient
 from service.store.keys import key
@@ -20,9 +24,10 @@ LOOK_AGAIN_S = 5.0
 
 
 class Runs:
-    """Reading and waiting; nothing here writes."""
+    """Reading, waiting, and the ends that people bring about."""
 
-    def __init__(self, store: StoreClient, bell: Bell) -> None:
+    def __init__(self, store: StoreClient, settings: Settings, bell: Bell) -> None:
+        self._keep_seconds = settings.run_days * 86_400
         self._store = RunStore(store)
         self._messages = MessageStore(store)
         self._bell = bell
@@ -30,9 +35,11 @@ class Runs:
     async def read(self, ws: str, run_id: str) -> Run:
         return await self._store.read(ws, run_id)
 
-    async def find(self, ws: str, agent_id: str | None, page: Page) -> list[Run]:
-        """One page of an agent's runs, or of all, by creation."""
-        return await self._store.page(ws, agent_id, page)
+    async def find(
+        self, ws: str, agent_id: str | None, page: Page, keep: Callable[[Run], bool] = lambda run: True
+    ) -> list[Run]:
+        """One page of those of an agent's runs, or of all, that `keep` says yes to, by creation."""
+        return await self._store.page(ws, agent_id, page, keep)
 
     async def steps(self, ws: str, run_id: str) -> list[Step]:
         """A run's steps, oldest first."""
@@ -50,12 +57,64 @@ class Runs:
                 run = await self._store.read(ws, run_id)
                 if run.status not in ("created", "running"):
                     return run
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._rung(rings), LOOK_AGAIN_S)
+                await self._rung(rings)
+
+    async def open_ids(self, ws: str, agent_id: str) -> list[str]:
+        """The runs of an agent that have not ended, in the order they are carried."""
+        return await self._store.open_ids(ws, agent_id)
+
+    async def cancel(self, ws: str, run_id: str) -> bool:
+        """Ends a run, at once or when its worker hears of it. False if it had ended."""
+        return await self._store.cancel(ws, run_id, self._keep_seconds)
+
+    async def cancelled(self, ws: str, run_id: str) -> None:
+        """Returns when somebody has asked for the end of a run; for the worker that carries it.
+
+        While the store is away nobody has: it is asked again when it is back.
+        """
+        async with self._bell.listen(key(ws, "output"), run_id) as rings:
+            while True:
+                with suppress(StoreUnreachable):
+                    if await self._store.is_cancelled(ws, run_id):
+                        return
+                await self._rung(rings)
+
+    async def delete(self, ws: str, run_id: str) -> None:
+        """Forgets a run that has ended. What it put into its agent's history stays."""
+        if not await self._store.delete(ws, run_id):
+            raise Invalid("run_id", "the run has not ended; cancel it first")
+
+    async def step(self, ws: str, step_id: str) -> Step:
+        return await self._store.step(ws, step_id)
+
+    async def step_messages(self, ws: str, step_id: str) -> list[Message]:
+        """What a step put into its agent's history, oldest first."""
+        step = await self._store.step(ws, step_id)
+        return [message for message in await self.messages(ws, step.run_id) if message.step_id == step.id]
+
+    async def find_steps(
+        self, ws: str, agent_id: str | None, page: Page, keep: Callable[[Step], bool]
+    ) -> list[Step]:
+        """One page of the steps that `keep` says yes to, by creation."""
+        return await self._store.step_page(ws, agent_id, page, keep)
+
+    async def give_feedback(
+        self,
+        ws: str,
+        step_id: str,
+        feedback: Literal["positive", "negative"] | None,
+        tags: Sequence[str] | None,
+    ) -> Step:
+        """What somebody thinks of a step that has ended; until then its worker writes it."""
+        if (await self._store.step(ws, step_id)).status == "pending":
+            raise Invalid("feedback", "the step is under way; say so when it has ended")
+        more = {} if tags is None else {"tags": list(tags)}
+        return await self._store.change_step(ws, step_id, feedback=feedback, **more)
 
     @staticmethod
     async def _rung(rings: "asyncio.Queue[str | None]") -> None:
-        while True:
-            ring = await rings.get()
-            if ring is None or not ring.endswith(" running"):
-                return
+        """Until it is time to look. Not by `wait_for`: a ring may cost it a cancellation that comes then."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AGAIN_S):
+                while (ring := await rings.get()) is not None and ring.endswith(" running"):
+                    pass

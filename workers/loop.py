@@ -9,6 +9,7 @@ The two kinds of agents differ by data alone (service/agent_types.py): the plain
 kind goes on while it calls tools, the heartbeat kind while it asks to.
 """
 
+import asyncio
 import json
 import time
 from functools import partial
@@ -22,7 +23,7 @@ from service.errors import Invalid, UnknownModel
 from service.prompts import heartbeat_event
 from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
-from service.records.runs import Lease, ModelReply, OpenRun, RunError, Step, StopReason
+from service.records.runs import Lease, ModelReply, OpenRun, RunError, Step, StopReason, status_of
 from service.tool_rules import continues, is_terminal, missing_before_exit, needs_approval
 from workers.models.base import Model, ModelError, ModelRequest
 from workers.models.registry import Models
@@ -68,13 +69,61 @@ class Loop:
         """A run to its end, or to its next step when this worker stops."""
         run = open_run.run
         log.info("run.started", kind=run.kind, tries=run.tries)
+        if open_run.cancelled:
+            await self._cut_off(lease, run.id, "cancelled")
+            log.info("run.cancelled")
+            return
         if run.tries > self._service.settings.run_tries:
             text = f"given up after {run.tries - 1} workers were lost while they carried this run"
-            await self._service.leases.finish(
-                lease, run.id, "error", RunError(type="internal_error", message=text)
-            )
+            await self._cut_off(lease, run.id, "error", RunError(type="internal_error", message=text))
             log.error("run.parked", tries=run.tries - 1)
             return
+        await self._steps_unless_cancelled(lease, open_run)
+
+    async def _steps_unless_cancelled(self, lease: Lease, open_run: OpenRun) -> None:
+        """Steps that end where they are as soon as somebody asks for it."""
+        run = open_run.run
+        stopping = asyncio.create_task(self._service.runs.cancelled(lease.workspace, run.id))
+        steps = asyncio.create_task(self._steps(lease, open_run))
+        try:
+            await asyncio.wait({steps, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not steps.done() and stopping.exception() is None:
+                steps.cancel()
+                await asyncio.wait({steps})
+                await self._cut_off(lease, run.id, "cancelled")
+                log.info("run.cancelled")
+            else:
+                await steps
+        finally:
+            stopping.cancel()
+            steps.cancel()
+            await asyncio.wait({steps, stopping})
+
+    async def _cut_off(
+        self, lease: Lease, run_id: str, stop: StopReason, error: RunError | None = None
+    ) -> None:
+        """Ends a run where it stands; of a step that was answered its usage counts, its messages do not."""
+        ws, leases = lease.workspace, self._service.leases
+        run, steps = await self._service.runs.read(ws, run_id), await self._service.runs.steps(ws, run_id)
+        last = steps[-1] if steps else None
+        if last is None or last.status != "pending" or last.reply is None:
+            await leases.finish(lease, run_id, stop, error)
+            return
+        update = {"status": status_of(stop), "stop_reason": stop, "error": error}
+        await leases.store_step(
+            lease,
+            run,
+            last.model_copy(update=update),
+            [],
+            usage=run.usage.plus(last.reply.usage),
+            context_tokens=last.reply.usage.total_tokens,
+            seen={},
+            stop_reason=stop,
+            error=error,
+        )
+
+    async def _steps(self, lease: Lease, open_run: OpenRun) -> None:
+        """Step after step, to the end of the run."""
         transcript = await gather(self._service, lease, open_run)
         stop: StopReason | None = None
         while stop is None:

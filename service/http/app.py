@@ -16,6 +16,7 @@ from service.http import (
     messages,
     models,
     runs,
+    steps,
     subscriptions,
     tools,
 )
@@ -33,6 +34,7 @@ ROUTES: list[Route] = [
     *tools.ROUTES,
     *messages.ROUTES,
     *runs.ROUTES,
+    *steps.ROUTES,
     *models.ROUTES,
     *health.ROUTES,
 ]

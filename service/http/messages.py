@@ -9,14 +9,15 @@ from typing import Any
 
 from starlette.responses import Response
 
-from service.errors import NotFound
+from service.errors import NotFound, NothingActive
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
 from service.http.errors import ModelFailed, WrongMethod
 from service.http.generation import is_legacy
-from service.http.routing import Route
+from service.http.routing import EXAMPLE_UUID4, Route
 from service.http.schemas.messages import (
     AsyncSendRequest,
+    CancelRequest,
     MessageListQuery,
     SendRequest,
     check_streaming,
@@ -30,6 +31,7 @@ from service.http.streams import stream_of
 from service.records.base import Page
 from service.records.runs import Run, RunOptions
 
+_SOME_RUN = {"run_ids": [f"run-{EXAMPLE_UUID4}"]}
 _HELLO = {"messages": [{"role": "user", "content": "What do you know?"}]}
 
 
@@ -85,6 +87,23 @@ async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
         kind="send_message_async",
     )
     return json_answer(run_response(run))
+
+
+async def cancel(call: Call[Nothing, CancelRequest]) -> Response:
+    """Cancel an agent's runs
+
+    All that have not ended, or those named. The answer says of each `cancelled`, or `failed` if it had ended
+    or is another agent's. A run under way stops within a moment, also while its model writes.
+    """
+    agent = await call.service.agents.read(call.ws, call.path["agent_id"])
+    active = await call.service.runs.open_ids(call.ws, agent.id)
+    told = {}
+    for run_id in dict.fromkeys(call.body.run_ids or active):
+        ended = run_id in active and await call.service.runs.cancel(call.ws, run_id)
+        told[run_id] = "cancelled" if ended else "failed"
+    if not told:
+        raise NothingActive(agent.id)
+    return json_answer(told)
 
 
 async def find(call: Call[MessageListQuery, Nothing]) -> Response:
@@ -151,6 +170,7 @@ ROUTES = [
         media_type="text/event-stream",
     ),
     Route("POST", f"{_PATH}/async", send_async, "Messages", RunResponse, example=_HELLO),
+    Route("POST", f"{_PATH}/cancel", cancel, "Messages", dict[str, str], example=_SOME_RUN),
     Route("GET", _PATH, find, "Messages", list[ApiMessage]),
     Route("PATCH", f"{_PATH}/{{message_id}}", modify, "Messages"),
 ]

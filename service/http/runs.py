@@ -11,13 +11,23 @@ from service.http.routing import Route
 from service.http.schemas.runs import (
     RunListQuery,
     RunMessagesQuery,
+    RunMetrics,
     RunResponse,
+    RunStepsQuery,
     RunStreamRequest,
+    UsageStatistics,
+    run_metrics,
     run_response,
+    usage_statistics,
 )
+from service.http.schemas.steps import StepResponse, step_response
 from service.http.schemas.stream import StreamObject
 from service.http.schemas.transcript import ApiMessage, api_messages
+from service.http.steps import agent_of
 from service.http.streams import stream_of
+from service.records.base import Page
+
+ACTIVE_MOST = 100
 
 
 async def find(call: Call[RunListQuery, Nothing]) -> Response:
@@ -25,7 +35,8 @@ async def find(call: Call[RunListQuery, Nothing]) -> Response:
 
     Newest first unless asked otherwise.
     """
-    found = await call.service.runs.find(call.ws, call.query.agent_id, call.query.page())
+    query = call.query
+    found = await call.service.runs.find(call.ws, query.one_agent(), query.page(), query.wants)
     return json_answer([run_response(run) for run in found])
 
 
@@ -71,8 +82,56 @@ async def stream(call: Call[Nothing, RunStreamRequest]) -> Response:
     )
 
 
+async def active(call: Call[Nothing, Nothing]) -> Response:
+    """List runs that have not ended
+
+    V1's old spelling of `GET /v1/runs/?active=true`; at most 100.
+    """
+    page = Page(limit=ACTIVE_MOST, descending=True)
+    found = await call.service.runs.find(
+        call.ws, None, page, lambda run: run.status in ("created", "running")
+    )
+    return json_answer([run_response(run) for run in found])
+
+
+async def delete(call: Call[Nothing, Nothing]) -> Response:
+    """Forget a run
+
+    One that has ended; what it put into its agent's history stays. The answer is `null`.
+    """
+    await call.service.runs.delete(call.ws, call.path["run_id"])
+    return json_answer(None)
+
+
+async def usage(call: Call[Nothing, Nothing]) -> Response:
+    """Read what a run used"""
+    return json_answer(usage_statistics(await call.service.runs.read(call.ws, call.path["run_id"])))
+
+
+async def metrics(call: Call[Nothing, Nothing]) -> Response:
+    """Read how long a run took"""
+    run = await call.service.runs.read(call.ws, call.path["run_id"])
+    return json_answer(run_metrics(run, await call.service.runs.steps(call.ws, run.id)))
+
+
+async def steps(call: Call[RunStepsQuery, Nothing]) -> Response:
+    """List a run's steps
+
+    Newest first unless asked otherwise.
+    """
+    run = await call.service.runs.read(call.ws, call.path["run_id"])
+    agent = await agent_of(call, run.agent_id)
+    found = part_of(await call.service.runs.steps(call.ws, run.id), call.query.page(), lambda step: step.id)
+    return json_answer([step_response(step, agent) for step in found])
+
+
 ROUTES = [
     Route("GET", "/v1/runs/", find, "Runs", list[RunResponse]),
+    Route("GET", "/v1/runs/active", active, "Runs", list[RunResponse]),
+    Route("GET", "/v1/runs/{run_id}/usage", usage, "Runs", UsageStatistics),
+    Route("GET", "/v1/runs/{run_id}/metrics", metrics, "Runs", RunMetrics),
+    Route("GET", "/v1/runs/{run_id}/steps", steps, "Runs", list[StepResponse]),
+    Route("DELETE", "/v1/runs/{run_id}", delete, "Runs"),
     Route("GET", "/v1/runs/{run_id}", retrieve, "Runs", RunResponse),
     Route(
         "POST",

@@ -135,6 +135,8 @@ class Step(Record):
     """The id of the message that the reply becomes; another one each time the model is asked."""
     stop_reason: StopReason | None = None
     error: RunError | None = None
+    feedback: Literal["positive", "negative"] | None = None
+    tags: list[str] = []
     model_ns: int | None = None
     tools_ns: int | None = None
 
@@ -173,6 +175,8 @@ class OpenRun(Record):
     """Changes before the causes that are only counted."""
     causes: list[Change]
     """The changes that woke the agent, if that is what began the run."""
+    cancelled: bool = False
+    """Somebody asked for its end before this worker had it."""
 
 
 class Ready(Record):

@@ -83,6 +83,8 @@ KEYS: dict[str, Key] = {
     "run_notes": Key("run:", "list: notes of others' edits (JSON)", "runs", WITH_RUN, ":notes"),
     "run_output": Key("run:", "stream, id = <seq>-0: event (JSON)", "runs", "3 h after its run", ":output"),
     "run_effects": Key("run:", "hash: effect id -> outcome (JSON)", "blocks", WITH_RUN, ":effects"),
+    "steps": _single("steps", "zset: step by seq", "runs", "trimmed with the runs, or when they ran out"),
+    "agent_steps": Key("agent:", "zset: step by seq", "runs", WITH_AGENT, ":steps"),
     "step": Key("step:", "string: JSON", "runs", WITH_RUN),
 }
 

@@ -1,7 +1,7 @@
 """Runs in the store: record, what has become of it, and its parts, as everybody reads them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from service.errors import NotFound
@@ -52,6 +52,7 @@ def to_open_run(hash: Mapping[str, str]) -> OpenRun:
         step_id=hash.get("step_id"),
         causes=causes,
         over=int(hash.get("over", "0")),
+        cancelled=hash.get("cancel") == "1",
     )
 
 
@@ -75,12 +76,68 @@ class RunStore:
         found = await self._store.together([("GET", key(ws, "step", id)) for id in ids]) if ids else []
         return [Step.model_validate_json(text) for text in found if text]
 
-    async def page(self, ws: str, agent_id: str | None, page: Page) -> list[Run]:
-        """One page of an agent's runs, or of the workspace's."""
+    async def page(
+        self, ws: str, agent_id: str | None, page: Page, keep: Callable[[Run], bool] = lambda run: True
+    ) -> list[Run]:
+        """One page of those of an agent's runs, or of the workspace's, that `keep` says yes to."""
 
         async def read(ids: Sequence[str]) -> list[Run]:
             hashes = await self._store.hashes([key(ws, "run", id) for id in ids])
-            return [to_run(hash) for hash in hashes if hash]
+            return [run for run in (to_run(hash) for hash in hashes if hash) if keep(run)]
 
         index = key(ws, "runs") if agent_id is None else key(ws, "agent_runs", agent_id)
+        return await rows_of(self._store, index, page, read)
+
+    async def open_ids(self, ws: str, agent_id: str) -> list[str]:
+        """The runs of an agent that have not ended: the one begun, then those of its inbox."""
+        state, inbox = await self._store.together(
+            [("HGETALL", key(ws, "agent_state", agent_id)), ("LRANGE", key(ws, "agent_inbox", agent_id))]
+        )
+        return [*([state["run_id"]] if "run_id" in state else []), *inbox]
+
+    async def cancel(self, ws: str, run_id: str, keep_seconds: int) -> bool:
+        """False for a run that has ended already."""
+        reply = await self._store.run("run_cancel", ws, run_id, keep_seconds)
+        if reply[0] == "missing":
+            raise NotFound("run", run_id)
+        return bool(reply[0] != "ended")
+
+    async def is_cancelled(self, ws: str, run_id: str) -> bool:
+        return await self._store.field(key(ws, "run", run_id), "cancel") == "1"
+
+    async def delete(self, ws: str, run_id: str) -> bool:
+        """False for a run that has not ended."""
+        reply = await self._store.run("run_delete", ws, run_id)
+        if reply[0] == "missing":
+            raise NotFound("run", run_id)
+        return bool(reply[0] == "ok")
+
+    async def step(self, ws: str, step_id: str) -> Step:
+        text = await self._store.get(key(ws, "step", step_id))
+        if text is None:
+            raise NotFound("step", step_id)
+        return Step.model_validate_json(text)
+
+    async def change_step(self, ws: str, step_id: str, **fields: object) -> Step:
+        """A step with other fields, whoever else writes it meanwhile; it ends when it would have ended."""
+        while True:
+            text = await self._store.get(key(ws, "step", step_id))
+            if text is None:
+                raise NotFound("step", step_id)
+            step = Step.model_validate({**json.loads(text), **fields})
+            changed = step.model_dump_json(exclude_defaults=True)
+            if (await self._store.run("step_change", ws, step_id, text, changed))[0] == "ok":
+                return step
+
+    async def step_page(
+        self, ws: str, agent_id: str | None, page: Page, keep: Callable[[Step], bool]
+    ) -> list[Step]:
+        """One page of those of an agent's steps, or the workspace's, that `keep` says yes to."""
+
+        async def read(ids: Sequence[str]) -> list[Step]:
+            found = await self._store.together([("GET", key(ws, "step", id)) for id in ids]) if ids else []
+            steps = [Step.model_validate_json(text) for text in found if text]
+            return [step for step in steps if keep(step)]
+
+        index = key(ws, "steps") if agent_id is None else key(ws, "agent_steps", agent_id)
         return await rows_of(self._store, index, page, read)

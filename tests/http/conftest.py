@@ -82,7 +82,8 @@ class Worker:
         assert lease is not None
         opened = await leases.next_run(lease)
         assert opened is not None
-        step = Step(id=new_id("step"), run_id=run.id, agent_id=agent_id, index=0, created_at=0)
+        made: dict[str, Any] = {"id": new_id("step"), "run_id": run.id, "agent_id": agent_id, "index": 0}
+        step = Step(**made, created_at=0, status="success" if error is None else "failed")
         common = {"agent_id": agent_id, "run_id": run.id, "step_id": step.id, "created_at": 0}
         turns: list[dict[str, Any]] = [message.model_dump() for message in run.messages]
         messages = [

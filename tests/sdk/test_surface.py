@@ -142,6 +142,28 @@ def test_what_was_said_is_listed_oldest_first(told: Told) -> None:
     assert facts["whole_seconds"] is True
 
 
+def test_a_run_under_way_is_cancelled(told: Told) -> None:
+    if told.sdk.language != "python":
+        return  # its drivers do not have these scenes yet
+    facts = told.scene("cancelling")
+    assert facts["told"] == {facts["run"]: "cancelled"}
+    assert facts["status"] == "cancelled"
+    told.check_refused(facts["again"], 409, "CONFLICT", "no active run")
+
+
+def test_runs_and_their_steps_are_listed_and_judged(told: Told) -> None:
+    if told.sdk.language != "python":
+        return
+    facts = told.scene("steps")
+    prompt, completion, total = facts["tokens"]
+    assert 0 < prompt < prompt + completion == total
+    assert facts["run_agent"] == facts["agent"]
+    assert facts["listed"] == facts["of_run"]
+    assert len(facts["listed"]) == 1
+    assert facts["said"] == ["user_message", "assistant_message"]
+    assert facts["feedback"] == facts["retrieved"] == "positive"
+
+
 def test_models_embeddings_and_health_are_told(told: Told) -> None:
     facts = told.scene("models")
     assert {"offline/extractive", "offline/scripted"} <= set(facts["handles"])

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from service import runs as runs_module
-from service.errors import NotFound
+from service.errors import Invalid, NotFound
 from service.records.base import Page
 from service.records.messages import Message
-from service.records.runs import Step, Usage
+from service.records.runs import ModelReply, Step, Usage
 from service.store.client import StoreClient
 from service.store.keys import key
 from tests.store.team import ALICE, WS, Team, raw, wait_until
@@ -127,3 +127,102 @@ async def test_a_runs_messages_and_steps_are_told(team: Team) -> None:
     assert [one.id for one in await team.service.runs.steps(WS, run_id)] == ["step-1"]
     with pytest.raises(NotFound):
         await team.service.runs.messages(WS, "run-x")
+
+
+async def test_a_run_not_begun_is_cancelled_at_once_and_its_waiters_told(team: Team) -> None:
+    agent = await team.agent()
+    run_id = await team.send(agent)
+    waiting = asyncio.create_task(team.service.runs.wait(WS, run_id))
+    await listening(team, waiting)
+    assert await team.service.runs.open_ids(WS, agent.id) == [run_id]
+    assert await team.service.runs.cancel(WS, run_id)
+    run = await asyncio.wait_for(waiting, 4)
+    assert (run.status, run.stop_reason) == ("cancelled", "cancelled")
+    assert not await team.service.runs.cancel(WS, run_id)
+    assert await team.service.runs.open_ids(WS, agent.id) == []
+
+
+async def test_who_carries_a_run_hears_that_it_is_to_end_and_not_of_its_steps(team: Team) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    hearing = asyncio.create_task(team.service.runs.cancelled(WS, open_run.run.id))
+    await listening(team, hearing)
+    await team.leases.tell(lease, open_run.run.id, [])
+    other = await team.send(await team.agent())
+    await team.service.runs.cancel(WS, other)
+    assert not hearing.done()
+    await team.service.runs.cancel(WS, open_run.run.id)
+    await asyncio.wait_for(hearing, 4)
+    await asyncio.wait_for(team.service.runs.cancelled(WS, open_run.run.id), 4)
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_listening_ends_when_it_is_cancelled_though_a_ring_comes_with_it(
+    team: Team, turns: int
+) -> None:
+    """A worker stops to listen just when the end of its run is rung: so many turns of the loop ago."""
+    _, open_run = await team.working(await team.agent())
+    run_id = open_run.run.id
+    hearing = asyncio.create_task(team.service.runs.cancelled(WS, run_id))
+    await listening(team, hearing)
+    looked = asyncio.Event()
+
+    async def look(ws: str, run_id: str) -> bool:
+        looked.set()
+        return False
+
+    team.service.runs._store.is_cancelled = look  # type: ignore[method-assign]
+    team.service.bell._ring(key(WS, "output"), f"{run_id} completed")
+    await asyncio.wait_for(looked.wait(), 4)
+    await asyncio.sleep(0)
+    team.service.bell._ring(key(WS, "output"), f"{run_id} completed")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    hearing.cancel()
+    done, _ = await asyncio.wait({hearing}, timeout=4)
+    assert done == {hearing}
+    assert hearing.cancelled()
+
+
+async def test_only_a_run_that_ended_is_deleted(team: Team) -> None:
+    run_id = await team.send(await team.agent())
+    with pytest.raises(Invalid, match="cancel it first"):
+        await team.service.runs.delete(WS, run_id)
+    await team.service.runs.cancel(WS, run_id)
+    await team.service.runs.delete(WS, run_id)
+    with pytest.raises(NotFound):
+        await team.service.runs.read(WS, run_id)
+
+
+async def test_a_page_is_filled_with_the_runs_that_are_wanted(team: Team) -> None:
+    agent = await team.agent()
+    ids = [await team.send(agent) for _ in range(6)]
+    for run_id in ids[::2]:
+        await team.service.runs.cancel(WS, run_id)
+    page = Page(limit=2, descending=True)
+    found = await team.service.runs.find(WS, agent.id, page, lambda run: run.status == "cancelled")
+    assert [run.id for run in found] == [ids[4], ids[2]]
+
+
+async def test_feedback_is_for_steps_that_have_ended(team: Team) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    runs = team.service.runs
+    made = {"id": "step-1", "run_id": open_run.run.id, "agent_id": agent.id, "index": 0, "created_at": 0}
+    step = Step.model_validate({**made, "reply": ModelReply(text="Hi.")})
+    await team.leases.store_answer(lease, step)
+    with pytest.raises(Invalid, match="under way"):
+        await runs.give_feedback(WS, "step-1", "positive", None)
+    sums = {"usage": Usage(), "context_tokens": 0, "step_count": 1, "seen": {}, "stop_reason": None}
+    said = Message(id="message-1", agent_id=agent.id, role="assistant", created_at=0, step_id="step-1")
+    done = step.model_copy(update={"status": "success"})
+    await team.leases.store_step(lease, done, [said], **sums)  # type: ignore[arg-type]
+    given = await runs.give_feedback(WS, "step-1", "positive", ["a"])
+    assert (given.feedback, given.tags, given.status) == ("positive", ["a"], "success")
+    given = await runs.give_feedback(WS, "step-1", None, None)
+    assert (given.feedback, given.tags) == (None, ["a"])
+    assert [one.id for one in await runs.step_messages(WS, "step-1")] == ["message-1"]
+    found = await runs.find_steps(WS, agent.id, Page(), lambda one: "a" in one.tags)
+    assert found == [given] == [await runs.step(WS, "step-1")]
+    with pytest.raises(NotFound):
+        await runs.give_feedback(WS, "step-x", None, None)

@@ -54,6 +54,7 @@ ACTS: dict[str, Act] = {
     "run_note": lambda team, lease, run, block: team.leases.add_note(lease, run.id, {}, {}),
     "step_answer": lambda team, lease, run, block: team.leases.store_answer(lease, STEP),
     "step_store": store_step,
+    "output_tell": lambda team, lease, run, block: team.leases.tell(lease, run.id, ["{}"]),
     "run_finish": lambda team, lease, run, block: team.leases.finish(lease, run.id, "end_turn", None),
 }
 

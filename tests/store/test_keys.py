@@ -8,8 +8,8 @@ from service.errors import NotFound
 from service.records.agents import AgentQuery
 from service.records.base import Page
 from service.records.blocks import Author, BlockFields, BlockQuery, Edit
-from service.records.messages import Message
-from service.records.runs import Run, Step, Usage
+from service.records.messages import Message, NewMessage
+from service.records.runs import Run, RunOptions, Step, Usage
 from service.store.keys import KEYS, SCHEMA_KEY, WORKSPACES_KEY, key, workspace_prefix
 from tests.store.team import ALICE, WS, Team
 
@@ -51,6 +51,8 @@ async def one_of_everything(team: Team) -> set[str]:
     await service.leases.store_step(
         lease, run, step, [answer], usage=Usage(), context_tokens=1, seen={}, stop_reason=None
     )
+    heard = await service.messages.send(WS, agent.id, [NewMessage(content="x")], RunOptions(output="steps"))
+    await service.runs.cancel(WS, heard.id)
     await team.send(agent)
     cursor = await service.subscriptions.cursor(WS)
     changes = await service.subscriptions.changes_after(WS, cursor, 100)

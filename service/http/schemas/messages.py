@@ -180,6 +180,12 @@ class SendRequest(AsyncSendRequest):
     background: bool | None = None
 
 
+class CancelRequest(BaseModel):
+    run_ids: list[Name] | None = Field(
+        default=None, max_length=MOST_MESSAGES, description="only these; without it all that have not ended"
+    )
+
+
 class MessageListQuery(PageQuery):
     limit: int = Field(
         default=100, ge=0, description=f"stored messages, which may show as several; {CEILING}"

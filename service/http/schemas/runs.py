@@ -1,5 +1,6 @@
 """Runs on the wire: V1's Run, and the reply to a blocking send."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -7,8 +8,8 @@ from pydantic import BaseModel, Field
 from service.http.paging import CEILING, PageQuery
 from service.http.schemas.bounds import Name
 from service.http.schemas.transcript import ApiMessage
-from service.records.base import iso
-from service.records.runs import Run, RunStatus, StopReason
+from service.records.base import Page, iso
+from service.records.runs import Run, RunStatus, Step, StopReason, Usage
 
 
 class RequestConfig(BaseModel):
@@ -71,7 +72,39 @@ class LettaResponse(BaseModel):
 class RunListQuery(PageQuery):
     limit: int = Field(default=100, ge=1, le=1000, description="how many to return")
     agent_id: Name | None = Field(default=None, description="only runs of this agent")
+    agent_ids: list[Name] | None = Field(default=None, max_length=500, description="of any of these agents")
+    statuses: list[RunStatus] | None = Field(
+        default=None, max_length=20, description="in any of these states"
+    )
+    background: bool | None = None
+    stop_reason: StopReason | None = None
+    conversation_id: Name | None = None
+    active: bool = Field(default=False, description="only runs that have not ended")
+    ascending: bool = Field(default=False, description="old spelling of `order`, which goes before it")
     order_by: Literal["created_at"] = "created_at"
+
+    def page(self) -> Page:
+        page = super().page()
+        if "order" in self.model_fields_set:
+            return page
+        return page.model_copy(update={"descending": not self.ascending})
+
+    def one_agent(self) -> str | None:
+        """The agent whose own list will do, if only one was asked for."""
+        if self.agent_id is None and self.agent_ids is not None and len(self.agent_ids) == 1:
+            return self.agent_ids[0]
+        return self.agent_id
+
+    def wants(self, run: Run) -> bool:
+        """Whether a run is what was asked for. No run belongs to a conversation yet."""
+        if self.conversation_id is not None or (self.active and run.status not in ("created", "running")):
+            return False
+        if self.agent_ids is not None and run.agent_id not in self.agent_ids:
+            return False
+        if self.statuses is not None and run.status not in self.statuses:
+            return False
+        same = self.stop_reason in (None, run.stop_reason)
+        return same and self.background in (None, run.background)
 
 
 class RunStreamRequest(BaseModel):
@@ -81,6 +114,36 @@ class RunStreamRequest(BaseModel):
     include_pings: bool | None = True
     poll_interval: float | None = Field(default=None, description="accepted; nothing is polled here")
     batch_size: int | None = Field(default=None, description="accepted; objects come as they are made")
+
+
+class RunStepsQuery(PageQuery):
+    limit: int = Field(default=100, ge=0, description="how many to return; 0 means all")
+    order_by: Literal["created_at"] = "created_at"
+
+
+class UsageStatistics(BaseModel):
+    """Tokens of all steps together."""
+
+    completion_tokens: int = 0
+    prompt_tokens: int = 0
+    total_tokens: int = 0
+    prompt_tokens_details: dict[str, int] | None = None
+    completion_tokens_details: dict[str, int] | None = None
+
+
+class RunMetrics(BaseModel):
+    """How long a run took, in nanoseconds, and what it used."""
+
+    id: str
+    organization_id: str | None = None
+    agent_id: str | None = None
+    project_id: str | None = None
+    run_start_ns: int | None = None
+    run_ns: int | None = None
+    num_steps: int | None = None
+    tools_used: list[str] | None = None
+    template_id: str | None = None
+    base_template_id: str | None = None
 
 
 class RunMessagesQuery(PageQuery):
@@ -121,4 +184,41 @@ def usage_told(run: Run) -> UsageTold:
         total_tokens=run.usage.total_tokens,
         step_count=run.step_count,
         context_tokens=run.context_tokens,
+    )
+
+
+def usage_statistics(run: Run) -> UsageStatistics:
+    return UsageStatistics(
+        completion_tokens=run.usage.completion_tokens,
+        prompt_tokens=run.usage.prompt_tokens,
+        total_tokens=run.usage.total_tokens,
+        prompt_tokens_details=prompt_details(run.usage),
+        completion_tokens_details=completion_details(run.usage),
+    )
+
+
+def prompt_details(usage: Usage) -> dict[str, int]:
+    """By the names that SDKs know; what was cached is what was read from the cache."""
+    read = usage.cached_input_tokens
+    return {
+        "cached_tokens": read,
+        "cache_read_tokens": read,
+        "cache_creation_tokens": usage.cache_write_tokens,
+    }
+
+
+def completion_details(usage: Usage) -> dict[str, int]:
+    return {"reasoning_tokens": usage.reasoning_tokens}
+
+
+def run_metrics(run: Run, steps: Sequence[Step]) -> RunMetrics:
+    calls = [call.name for step in steps if step.reply for call in step.reply.tool_calls]
+    ended = run.completed_at
+    return RunMetrics(
+        id=run.id,
+        agent_id=run.agent_id,
+        run_start_ns=run.created_at * 1000,
+        run_ns=None if ended is None else (ended - run.created_at) * 1000,
+        num_steps=run.step_count,
+        tools_used=sorted(set(calls)),
     )

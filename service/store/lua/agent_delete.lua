@@ -20,11 +20,13 @@ for i = 1, #subscriptions, 2 do
     redis.call('HDEL', K.subscriptions(), subscriptions[i])
   end
 end
+for _, step in ipairs(redis.call('ZRANGE', K.agent_steps(agent), 0, -1)) do redis.call('ZREM', K.steps(), step) end
 redis.call('ZREM', K.agents(), agent)
 redis.call('ZREM', K.agents_named(record.name), agent)
 for _, tag in ipairs(record.tags) do redis.call('ZREM', K.agents_tagged(tag), agent) end
 redis.call('ZREM', K.ready(), agent)
 redis.call('ZREM', K.leases(), agent)
 redis.call('DEL', K.agent(agent), K.agent_state(agent), K.agent_blocks(agent), K.agent_inbox(agent),
-  K.agent_woken(agent), K.agent_messages(agent), K.agent_bodies(agent), K.agent_context(agent), K.agent_runs(agent))
+  K.agent_woken(agent), K.agent_messages(agent), K.agent_bodies(agent), K.agent_context(agent), K.agent_runs(agent),
+  K.agent_steps(agent))
 return {'ok'}

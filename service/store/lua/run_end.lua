@@ -5,9 +5,31 @@
 -- include: output
 local RUNS_KEPT = 1000
 local OUTPUT_SECONDS = 10800
+local STEPS_LOOKED_AT = 100
 
 local function parts_of(run)
   return {K.run(run), K.run_messages(run), K.run_steps(run), K.run_notes(run), K.run_effects(run)}
+end
+
+-- run_drop(agent, run): nothing of the run is left but what it put into its agent's history.
+local function run_drop(agent, run)
+  for _, step in ipairs(redis.call('LRANGE', K.run_steps(run), 0, -1)) do
+    redis.call('DEL', K.step(step))
+    redis.call('ZREM', K.steps(), step)
+    redis.call('ZREM', K.agent_steps(agent), step)
+  end
+  redis.call('DEL', K.run_output(run), unpack(parts_of(run)))
+  redis.call('ZREM', K.agent_runs(agent), run)
+  redis.call('ZREM', K.runs(), run)
+end
+
+-- forget_steps(agent): the oldest steps of an agent leave their lists once they ran out.
+local function forget_steps(agent)
+  for _, step in ipairs(redis.call('ZRANGE', K.agent_steps(agent), 0, STEPS_LOOKED_AT - 1)) do
+    if redis.call('EXISTS', K.step(step)) == 1 then return end
+    redis.call('ZREM', K.steps(), step)
+    redis.call('ZREM', K.agent_steps(agent), step)
+  end
 end
 
 local function run_end(agent, run, stop_reason, status, error, keep)
@@ -15,7 +37,9 @@ local function run_end(agent, run, stop_reason, status, error, keep)
   if before[1] ~= 'created' and before[1] ~= 'running' then return false end
   redis.call('HSET', K.run(run), 'status', status, 'stop_reason', stop_reason, 'completed_at', MICROS)
   if error ~= '' then redis.call('HSET', K.run(run), 'error', error) end
-  redis.call('HDEL', K.agent_state(agent), 'run_id', 'tries')
+  if redis.call('HGET', K.agent_state(agent), 'run_id') == run then
+    redis.call('HDEL', K.agent_state(agent), 'run_id')
+  end
   tell(run, '{"kind":"end"}')
   local took = before[2] and math.floor((tonumber(MICROS) - tonumber(before[2])) / 1000) or 0
   redis.call('HSET', K.agent(agent), 'last_run_completion', MICROS, 'last_stop_reason', stop_reason,
@@ -29,12 +53,10 @@ local function run_end(agent, run, stop_reason, status, error, keep)
     local oldest = redis.call('ZRANGE', K.agent_runs(agent), 0, 0)[1]
     local status_of_oldest = redis.call('HGET', K.run(oldest), 'status')
     if status_of_oldest ~= 'created' and status_of_oldest ~= 'running' then
-      for _, step in ipairs(redis.call('LRANGE', K.run_steps(oldest), 0, -1)) do redis.call('DEL', K.step(step)) end
-      redis.call('DEL', unpack(parts_of(oldest)))
-      redis.call('ZREM', K.agent_runs(agent), oldest)
-      redis.call('ZREM', K.runs(), oldest)
+      run_drop(agent, oldest)
     end
   end
+  forget_steps(agent)
   redis.call('PUBLISH', K.output(), run .. ' ' .. status)
   return true
 end

@@ -4,9 +4,10 @@
 -- Reply {'ok'}  {'fence'}
 -- include: fence
 -- include: messages
+-- include: steps
 if not fenced(ARGV[1], ARGV[2]) then return {'fence'} end
 local known = redis.call('EXISTS', K.step(ARGV[4])) == 1
 redis.call('SET', K.step(ARGV[4]), stamped(ARGV[5]))
-if not known then redis.call('RPUSH', K.run_steps(ARGV[3]), ARGV[4]) end
+if not known then index_step(ARGV[1], ARGV[3], ARGV[4]) end
 redis.call('HSET', K.run(ARGV[3]), 'step_id', ARGV[4])
 return {'ok'}

@@ -6,13 +6,14 @@
 -- Reply {'ok'}  {'fence'}
 -- include: fence
 -- include: messages
+-- include: steps
 -- include: output
 -- include: run_end
 local agent, run, step = ARGV[1], ARGV[3], ARGV[4]
 if not fenced(agent, ARGV[2]) then return {'fence'} end
 local known = redis.call('EXISTS', K.step(step)) == 1
 redis.call('SET', K.step(step), ARGV[6] == '1' and ARGV[5] or stamped(ARGV[5]))
-if not known then redis.call('RPUSH', K.run_steps(run), step) end
+if not known then index_step(agent, run, step) end
 for _, message in ipairs(cjson.decode(ARGV[7])) do
   store_message(agent, message[1], message[2])
   redis.call('RPUSH', K.run_messages(run), message[1])

@@ -22,6 +22,7 @@ EMBEDDING = "openai/text-embedding-3-small"
 ABSENT = {
     "Block": ["name"],  # removed from V1's answers before its last version
     "LettaUsageStatistics": ["steps_messages"],
+    "Step": ["job_id"],
     "Run": ["created_by_id", "job_type", "last_updated_by_id", "updated_at"],
 }
 
@@ -357,6 +358,43 @@ def failing_stream() -> Facts:
     return {"types": kinds, "error": error}
 
 
+def cancelling() -> Facts:
+    agent = scripted()
+    ask = [MessageCreate(role="user", content=script({"text": "Late.", "sleep_ms": 60_000}))]
+    begun = client.agents.messages.create_async(agent.id, messages=ask)
+    wait_for("a run under way", lambda: client.runs.retrieve(begun.id), lambda run: run.status == "running")
+    told = client.agents.messages.cancel(agent.id)
+    ended = wait_for(
+        "the end of a run", lambda: client.runs.retrieve(begun.id), lambda run: run.status == "cancelled"
+    )
+    return {
+        "run": begun.id,
+        "told": dict(told),
+        "status": checked(ended).status,
+        "again": refused(lambda: client.agents.messages.cancel(agent.id)),
+    }
+
+
+def steps() -> Facts:
+    agent = scripted()
+    tell(agent, script({"text": "Hello."}))
+    run = checked(list(client.runs.list(agent_ids=[agent.id])))[0]
+    usage = checked(client.runs.usage.retrieve(run.id))
+    of_run = checked(list(client.runs.steps.list(run.id)))
+    listed = checked(list(client.steps.list(agent_id=agent.id)))
+    judged = checked(client.steps.feedback.create(listed[0].id, feedback="positive"))
+    return {
+        "run_agent": run.agent_id,
+        "agent": agent.id,
+        "tokens": [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens],
+        "of_run": [step.id for step in of_run],
+        "listed": [step.id for step in listed],
+        "said": [one.message_type for one in checked(list(client.runs.messages.list(run.id)))],
+        "feedback": judged.feedback,
+        "retrieved": checked(client.steps.retrieve(listed[0].id)).feedback,
+    }
+
+
 def models() -> Facts:
     found = checked(client.models.list())
     embeddings = checked(client.models.embeddings.list())
@@ -400,7 +438,19 @@ def refusals() -> Facts:
 
 SCENES = (
     *(example, scripted_worker, older_worker, plain_words, person),
-    *(blocks, agents, core_memory, messages, streams, background, failing_stream, models, refusals),
+    *(
+        blocks,
+        agents,
+        core_memory,
+        messages,
+        streams,
+        background,
+        failing_stream,
+        cancelling,
+        steps,
+        models,
+        refusals,
+    ),
 )
 
 if __name__ == "__main__":

@@ -1,0 +1,156 @@
+"""Steps on the wire: V1's Step, its metrics, and feedback on it."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.http.paging import PageQuery
+from service.http.schemas.bounds import Name, Names
+from service.http.schemas.runs import completion_details, prompt_details
+from service.records.agents import Agent
+from service.records.runs import Step, StopReason, Usage
+
+Feedback = Literal["positive", "negative"]
+
+
+class StepResponse(BaseModel):
+    """One model call and the tool calls it asked for (V1: `Step`)."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: str
+    origin: str | None = None
+    organization_id: str | None = None
+    provider_id: str | None = None
+    run_id: str | None = None
+    agent_id: str | None = None
+    provider_name: str | None = None
+    provider_category: str | None = "base"
+    model: str | None = None
+    model_handle: str | None = None
+    model_endpoint: str | None = None
+    context_window_limit: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    completion_tokens_details: dict[str, Any] | None = None
+    prompt_tokens_details: dict[str, Any] | None = None
+    stop_reason: StopReason | None = None
+    tags: list[str] = []
+    tid: str | None = None
+    trace_id: str | None = None
+    request_id: str | None = None
+    messages: list[dict[str, Any]] = []
+    feedback: Feedback | None = None
+    project_id: str | None = None
+    error_type: str | None = None
+    error_data: dict[str, Any] | None = None
+    status: Literal["pending", "success", "failed", "cancelled"] | None = "pending"
+
+
+class StepMetrics(BaseModel):
+    """How long a step took, in nanoseconds."""
+
+    id: str
+    organization_id: str | None = None
+    provider_id: str | None = None
+    run_id: str | None = None
+    agent_id: str | None = None
+    step_start_ns: int | None = None
+    llm_request_start_ns: int | None = None
+    llm_request_ns: int | None = None
+    tool_execution_ns: int | None = None
+    step_ns: int | None = None
+    base_template_id: str | None = None
+    template_id: str | None = None
+    project_id: str | None = None
+
+
+class StepListQuery(PageQuery):
+    order_by: Literal["created_at"] = "created_at"
+    start_date: datetime | None = Field(default=None, description="only steps made since then")
+    end_date: datetime | None = Field(default=None, description="only steps made until then")
+    model: Name | None = Field(default=None, description="only of this model, by its provider's name")
+    agent_id: Name | None = None
+    trace_ids: Names | None = None
+    feedback: Feedback | None = None
+    has_feedback: bool | None = None
+    tags: Names | None = Field(default=None, description="with any of these tags")
+    project_id: Name | None = None
+
+    def wants(self, step: Step) -> bool:
+        """Whether a step is what was asked for. None has a trace or a project."""
+        if self.trace_ids or self.project_id is not None or not self._in_time(step):
+            return False
+        if self.model is not None and (step.reply is None or step.reply.model != self.model):
+            return False
+        if self.has_feedback is not None and self.has_feedback != (step.feedback is not None):
+            return False
+        tagged = not self.tags or any(tag in step.tags for tag in self.tags)
+        return tagged and self.feedback in (None, step.feedback)
+
+    def _in_time(self, step: Step) -> bool:
+        early = self.start_date is not None and step.created_at < _micros(self.start_date)
+        return not early and (self.end_date is None or step.created_at <= _micros(self.end_date))
+
+
+class StepMessagesQuery(PageQuery):
+    limit: int = Field(default=100, ge=0, description="stored messages; 0 means all")
+    order: Literal["asc", "desc"] = "asc"
+    order_by: Literal["created_at"] = "created_at"
+
+
+class FeedbackRequest(BaseModel):
+    feedback: Feedback | None = None
+    tags: Names | None = None
+
+
+def _micros(moment: datetime) -> int:
+    """Since 1970; a moment that names no zone is meant in UTC."""
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
+
+
+def step_response(step: Step, agent: Agent | None) -> StepResponse:
+    """A step; of its agent, if it is still there, what the model was configured with."""
+    config = {} if agent is None else agent.llm_config
+    usage = Usage() if step.reply is None else step.reply.usage
+    error = None if step.error is None else step.error.model_dump()
+    return StepResponse(
+        id=step.id,
+        run_id=step.run_id,
+        agent_id=step.agent_id,
+        provider_name=step.provider_name,
+        model=(step.reply.model if step.reply else None) or config.get("model"),
+        model_handle=step.model_handle,
+        model_endpoint=config.get("model_endpoint"),
+        context_window_limit=config.get("context_window"),
+        **usage.model_dump(),
+        total_tokens=usage.total_tokens,
+        prompt_tokens_details=prompt_details(usage),
+        completion_tokens_details=completion_details(usage),
+        stop_reason=step.stop_reason,
+        tags=step.tags,
+        feedback=step.feedback,
+        error_type=None if step.error is None else step.error.type,
+        error_data=error,
+        status=step.status,
+    )
+
+
+def step_metrics(step: Step) -> StepMetrics:
+    both = None if step.model_ns is None else step.model_ns + (step.tools_ns or 0)
+    start = None if both is None else step.created_at * 1000 - (step.model_ns or 0)
+    return StepMetrics(
+        id=step.id,
+        run_id=step.run_id,
+        agent_id=step.agent_id,
+        step_start_ns=start,
+        llm_request_start_ns=start,
+        llm_request_ns=step.model_ns,
+        tool_execution_ns=step.tools_ns,
+        step_ns=both,
+    )

@@ -1,0 +1,22 @@
+-- Cancels a run: one not begun ends at once, one under way is asked to stop and its worker rung.
+--
+-- ARGV  1 run  2 seconds it is kept
+-- Reply {'cancelled'}  {'asked'}  {'ended'} (it had ended before)  {'missing'}
+-- include: run_end
+local run = ARGV[1]
+local found = redis.call('HMGET', K.run(run), 'record', 'status')
+if not found[1] then return {'missing'} end
+local agent = cjson.decode(found[1]).agent_id
+if found[2] == 'running' then
+  redis.call('HSET', K.run(run), 'cancel', '1')
+  redis.call('PUBLISH', K.output(), run .. ' cancelling')
+  return {'asked'}
+end
+if found[2] ~= 'created' then return {'ended'} end
+redis.call('LREM', K.agent_inbox(agent), 1, run)
+if redis.call('HGET', K.agent_state(agent), 'wake_run') == run then
+  redis.call('HDEL', K.agent_state(agent), 'wake_run')
+  redis.call('DEL', K.agent_woken(agent))
+end
+run_end(agent, run, 'cancelled', 'cancelled', '', ARGV[2])
+return {'cancelled'}

@@ -1,0 +1,150 @@
+"""Runs that are cancelled: while the model thinks, while a tool works, while nobody carries them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from service.errors import StoreUnreachable
+from service.records.runs import Run, Step
+from service.store.runs import RunStore
+from tests.workers.bench import WS, Bench, WorkerKilled, call, calls, says
+
+pytestmark = pytest.mark.anyio
+
+NOTE = call("memory_insert", label="notes", new_string="seen")
+IN_TIME_S = 4.0
+
+
+async def read(bench: Bench, run: Run) -> Run:
+    return await bench.service.runs.read(WS, run.id)
+
+
+async def steps(bench: Bench, run: Run) -> list[Step]:
+    return await bench.service.runs.steps(WS, run.id)
+
+
+async def test_a_run_is_cancelled_while_the_model_sleeps_and_the_next_one_goes_on(bench: Bench) -> None:
+    agent = await bench.agent()
+    run = await bench.script(agent, says("never said", sleep_ms=60_000))
+    after = await bench.script(agent, says("Hello."))
+
+    async def cancel() -> None:
+        assert await bench.service.runs.cancel(WS, run.id)
+
+    bench.models.meanwhile[0] = cancel
+    await asyncio.wait_for(bench.carry(agent), IN_TIME_S)
+    first, second = await read(bench, run), await read(bench, after)
+    assert (first.status, first.stop_reason, first.error) == ("cancelled", "cancelled", None)
+    assert await bench.messages(run) == []
+    assert (second.status, second.stop_reason) == ("completed", "end_turn")
+    assert (await bench.state(agent))["status"] == "idle"
+
+
+async def test_a_run_is_cancelled_while_a_tool_works_and_its_step_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await bench.agent({"notes": "top"})
+    run = await bench.script(agent, calls(NOTE), says("never said"))
+    started = asyncio.Event()
+
+    async def stuck(*args: Any, **kwargs: Any) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bench.service.blocks, "edit", stuck)
+    carrying = asyncio.create_task(bench.carry(agent))
+    await asyncio.wait_for(started.wait(), IN_TIME_S)
+    assert await bench.service.runs.cancel(WS, run.id)
+    await asyncio.wait_for(carrying, IN_TIME_S)
+    ended = await read(bench, run)
+    [step] = await steps(bench, run)
+    assert (step.status, step.stop_reason) == ("cancelled", "cancelled")
+    assert step.reply is not None
+    assert (ended.status, ended.usage, ended.step_count) == ("cancelled", step.reply.usage, 1)
+    assert await bench.text("notes") == "top"
+    assert await bench.messages(run) == []
+
+
+async def test_what_was_done_before_the_cancellation_stays(bench: Bench) -> None:
+    agent = await bench.agent({"notes": "top"})
+    run = await bench.script(agent, calls(NOTE), says("never said", sleep_ms=60_000))
+
+    async def cancel() -> None:
+        assert await bench.service.runs.cancel(WS, run.id)
+
+    bench.models.meanwhile[1] = cancel
+    await asyncio.wait_for(bench.carry(agent), IN_TIME_S)
+    assert (await read(bench, run)).status == "cancelled"
+    assert [step.status for step in await steps(bench, run)] == ["success"]
+    assert [one.role for one in await bench.messages(run)] == ["user", "assistant", "tool"]
+    assert await bench.text("notes") == "top\nseen"
+
+
+async def test_a_run_cancelled_while_its_worker_was_lost_ends_at_takeover(bench: Bench) -> None:
+    async def die() -> None:
+        raise WorkerKilled
+
+    agent = await bench.agent()
+    run = await bench.script(agent, says("Hello."))
+    bench.models.meanwhile[0] = die
+    with pytest.raises(WorkerKilled):
+        await bench.carry(agent)
+    assert await bench.service.runs.cancel(WS, run.id)
+    assert (await read(bench, run)).status == "running"
+    await bench.take_over(agent)
+    assert (await read(bench, run)).status == "cancelled"
+    assert len(bench.requests) == 1
+    assert (await bench.state(agent))["status"] == "idle"
+
+
+async def test_a_store_that_is_away_for_a_moment_cancels_nothing_and_hides_no_cancellation(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.runs.LOOK_AGAIN_S", 0.01)
+    real, looks = RunStore.is_cancelled, asyncio.Semaphore(0)
+    away = True
+
+    async def look(self: RunStore, ws: str, run_id: str) -> bool:
+        looks.release()
+        if away:
+            raise StoreUnreachable("away")
+        return await real(self, ws, run_id)
+
+    monkeypatch.setattr(RunStore, "is_cancelled", look)
+
+    async def three_looks() -> None:
+        for _ in range(3):
+            await looks.acquire()
+
+    agent = await bench.agent()
+    run = await bench.script(agent, says("Hello."))
+    after = await bench.script(agent, says("never said", sleep_ms=60_000))
+
+    async def is_back() -> None:
+        nonlocal away
+        away = False
+        await bench.service.runs.cancel(WS, after.id)
+
+    bench.models.meanwhile |= {0: three_looks, 1: is_back}
+    await asyncio.wait_for(bench.carry(agent), IN_TIME_S)
+    assert (await read(bench, run)).status == "completed"
+    assert (await read(bench, after)).status == "cancelled"
+
+
+async def test_a_worker_that_is_stopped_leaves_nobody_listening(bench: Bench) -> None:
+    agent = await bench.agent()
+    await bench.script(agent, says("never said", sleep_ms=60_000))
+    reached = asyncio.Event()
+
+    async def begin() -> None:
+        reached.set()
+
+    bench.models.meanwhile[0] = begin
+    carrying = asyncio.create_task(bench.carry(agent))
+    await asyncio.wait_for(reached.wait(), IN_TIME_S)
+    carrying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await carrying
+    left = {getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()}
+    assert not left & {"Loop._steps", "Runs.cancelled"}
