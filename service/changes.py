@@ -70,7 +70,9 @@ class Changes:
                         last = change.id
                     behind = len(changes) == READ_MOST
                 try:
-                    ring = await asyncio.wait_for(rings.get(), LOOK_AGAIN_S)
+                    # Not by wait_for: a ring may cost it a cancellation that comes just then.
+                    async with asyncio.timeout(LOOK_AGAIN_S):
+                        ring = await rings.get()
                 except TimeoutError:
                     yield StillHere(last)
                     behind = True

@@ -51,7 +51,9 @@ class Runs:
                 if run.status not in ("created", "running"):
                     return run
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._rung(rings, run_id), LOOK_AGAIN_S)
+                    # Not by wait_for: a ring may cost it a cancellation that comes just then.
+                    async with asyncio.timeout(LOOK_AGAIN_S):
+                        await self._rung(rings, run_id)
 
     @staticmethod
     async def _rung(rings: "asyncio.Queue[str | None]", run_id: str) -> None:

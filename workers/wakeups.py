@@ -67,7 +67,8 @@ class Dispatcher:
                 except StoreUnreachable as failure:
                     log.warning("wakeups.deferred", workspace=ws, error=str(failure))
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(rings.get(), PAUSE_S)
+                    async with asyncio.timeout(PAUSE_S):  # wait_for may lose a cancellation
+                        await rings.get()
                 while not rings.empty():
                     rings.get_nowait()
 

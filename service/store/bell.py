@@ -60,7 +60,8 @@ class Bell:
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._confirmed[channel].wait(), CONFIRMED_S)
+            async with asyncio.timeout(CONFIRMED_S):  # wait_for may lose a cancellation that comes just then
+                await self._confirmed[channel].wait()
 
     async def _ask(self, channel: str) -> None:
         async with self._connecting:
