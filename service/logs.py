@@ -21,7 +21,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.settings import Settings
 
-_QUIET = ("uvicorn", "arq", "redis", "asyncio", "httpx", "httpcore", "anthropic", "openai")
+_QUIET = ("uvicorn", "uvicorn.error", "arq", "redis", "asyncio", "httpx", "httpcore", "anthropic", "openai")
 _SILENT = ("uvicorn.access",)
 
 

@@ -59,7 +59,7 @@ async def store_for(settings: Settings) -> AsyncIterator[Settings]:
 
 
 def open_listener(host: str, port: int, *, insecure: bool = False) -> socket.socket:
-    """A socket that listens there; Invalid if that cannot be, or if others could reach it and nobody said so."""
+    """A socket that listens there; Invalid if that cannot be, or if others could reach it unasked."""
     if not insecure:
         _refuse_exposure(host, host)
     try:

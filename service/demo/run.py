@@ -100,10 +100,11 @@ async def run(wish: Wish, settings: Settings) -> int:
 
 
 async def _until_told_to_stop(wish: Wish, settings: Settings) -> int:
-    """SIGTERM ends the demo as Ctrl-C does: in order."""
+    """SIGTERM ends the demo as Ctrl-C does: in order; also where whoever started it ignores Ctrl-C."""
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await run(wish, settings)
 
 

@@ -21,7 +21,8 @@ def refuse_strangers(headers: Headers) -> None:
     host = headers.get(b"host")
     if host is not None and not _names_loopback(b"//" + host):
         raise Stranger(
-            f"Host: this server answers to localhost or 127.0.0.1 only, not to other names; use one of these, or {_REMEDY}"
+            "Host: this server answers to localhost or 127.0.0.1 only, not to other names; use one of these, "
+            f"or {_REMEDY}"
         )
     origin = headers.get(b"origin")
     if origin is not None and not _names_loopback(origin):

@@ -29,8 +29,6 @@ from service.store.keys import key
 from service.store.scripts import Script, load
 
 Reply = list[Any]
-ANSWER_S = 30
-"""A command that was not answered for so long counts as lost; nothing here blocks on purpose."""
 _AWAY = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, MasterDownError, AuthenticationError)
 
 _REFUSING = ("MISCONF", "NOREPLICAS", "BUSY")
@@ -52,6 +50,7 @@ class StoreClient:
     def connect(cls, url: str, connections: int = 64) -> "StoreClient":
         """A client with at most `connections` connections, made when needed. Raises ValueError for a bad URL.
 
+        No time-out on answers: with one, redis-py 5.3 loses a cancellation that comes in a command.
         Only connecting is tried again by itself. A command that was sent is not: the store may have
         carried it out, and an append sent twice would be there twice.
         """
@@ -61,7 +60,6 @@ class StoreClient:
             timeout=10,
             decode_responses=True,
             socket_connect_timeout=5,
-            socket_timeout=ANSWER_S,
             retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=3),
             health_check_interval=30,
         )

@@ -26,7 +26,7 @@ _LEAST = {"Redis": 7, "Valkey": 8}
 
 
 async def examine(variable: str, url: str) -> None:
-    """Raises Invalid for a URL or a server that will not do, StoreUnreachable for one that does not answer."""
+    """Raises Invalid for a URL or server that will not do, StoreUnreachable for one that does not answer."""
     told = await _ask(variable, url)
     _check_version(variable, url, told)
     _warn_of_risks(variable, url, told)

@@ -83,12 +83,15 @@ async def test_a_loopback_server_refuses_requests_from_elsewhere(
     assert (await client.get("/v1/blocks/")).json() == []
 
 
-async def test_a_server_that_listens_to_others_answers_to_any_name(service: Service) -> None:
-    app = create_app(Settings(host="0.0.0.0"), service)
+@pytest.mark.parametrize(("insecure", "status"), [(True, 200), (False, 403)])
+async def test_only_an_insecure_server_answers_to_any_name(
+    service: Service, insecure: bool, status: int
+) -> None:
+    app = create_app(Settings(host="0.0.0.0", insecure=insecure), service)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://blocks.example") as client:
         answer = await client.get("/v1/blocks/", headers={"Origin": "https://other.example"})
-        assert answer.status_code == 200
+        assert answer.status_code == status
 
 
 async def test_a_head_request_is_answered_like_get(client: httpx.AsyncClient) -> None:

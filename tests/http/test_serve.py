@@ -92,20 +92,42 @@ async def test_it_serves_until_told_to_stop_and_then_closes_the_store(tmp_path: 
     assert [json.loads(line)["event"] for line in errors.splitlines()] == ["web.stopped", "store.stopped"]
 
 
-async def test_it_uses_the_store_it_was_told(tmp_path: Path) -> None:
-    async with web(tmp_path / "data", redis_url="redis://127.0.0.1:1/0") as process:
+async def test_it_uses_the_store_it_was_told(tmp_path: Path, redis_server: str) -> None:
+    async with web(tmp_path / "data", redis_url=redis_server) as process:
         started = await event(process, "web.started")
-        assert (await get(started["port"], "/store")).endswith("redis://127.0.0.1:1/0")
+        assert (await get(started["port"], "/store")).endswith(redis_server)
     assert not (tmp_path / "data").exists()
 
 
-async def test_a_refusal_at_the_start_is_one_line(tmp_path: Path) -> None:
-    async with web(tmp_path, "refuses", redis_url="redis://127.0.0.1:1/0") as process:
+async def test_a_refusal_at_the_start_is_one_line_and_nothing_was_started(
+    tmp_path: Path, redis_server: str
+) -> None:
+    async with web(tmp_path, "refuses", redis_url=redis_server) as process:
         _, errors = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == FAILED
-    said = [line for line in errors.decode().splitlines() if not line.startswith("{")]
-    assert said == ["blockwire: the store at redis://127.0.0.1:1/0 does not answer"]
-    assert "Traceback" not in errors.decode()
+    lines = errors.decode().splitlines()
+    assert lines.pop() == f"blockwire: the store at {redis_server} does not answer"
+    assert [json.loads(line)["event"] for line in lines] == ["store.risky", "store.opened"]
+
+
+async def test_a_host_that_others_reach_is_refused_in_one_line(tmp_path: Path) -> None:
+    async with web(tmp_path / "data", host="0.0.0.0") as process:
+        _, errors = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == WONT_WORK
+    [line] = errors.decode().splitlines()
+    assert line.startswith("blockwire: host: '0.0.0.0' can be reached from other machines")
+    assert not (tmp_path / "data").exists()
+
+
+async def test_an_insecure_web_says_that_it_is_exposed(tmp_path: Path) -> None:
+    async with web(tmp_path, host="0.0.0.0", insecure=True) as process:
+        exposed = await event(process, "web.exposed")
+        assert exposed["host"] == "0.0.0.0"
+        assert "no authentication yet" in str(exposed["risk"])
+        assert (await get(exposed["port"], "/store")).startswith("HTTP/1.1 200")
+        process.terminate()
+        await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 0
 
 
 @pytest.mark.parametrize("app", ["breaks", "breaks late"])

@@ -11,7 +11,7 @@ import pytest
 
 from service import cli, entry
 from service.cli import VERBS, main
-from service.errors import Invalid, StoreUnreachable
+from service.errors import Invalid, StoreUnreachable, StoreUnreadable
 from service.settings import Settings, read_settings, variables_of
 
 HOME = Path(cli.__file__).parents[1]
@@ -167,35 +167,18 @@ def test_a_bad_option_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert "blockwire: --pool: " in refused(capsys, "worker", "--pool", "Pool One")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "blockwire.example"])
 @pytest.mark.parametrize("verb", ["web", "up"])
-def test_a_host_that_others_reach_is_refused_while_there_is_no_authentication(
-    verb: str, host: str, capsys: pytest.CaptureFixture[str]
+def test_insecure_is_a_setting_of_the_process_that_listens(
+    verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = refused(capsys, verb, "--host", host)
-    assert host in line
-    assert "no authentication yet" in line
-    assert "--insecure" in line
+    assert started(verb).settings.insecure is False
+    assert started(verb, "--insecure").settings.insecure is True
+    monkeypatch.setenv("BLOCKWIRE_INSECURE", "1")
+    assert started(verb).settings.insecure is True
 
 
-def test_a_host_from_the_environment_is_no_exception(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BLOCKWIRE_HOST", "0.0.0.0")
-    assert "no authentication yet" in refused(capsys, "web")
-    started("worker")  # listens nowhere
-
-
-def test_an_insecure_host_is_warned_about(capsys: pytest.CaptureFixture[str]) -> None:
-    assert started("web", "--host", "0.0.0.0", "--insecure").settings.host == "0.0.0.0"
-    [line] = capsys.readouterr().err.splitlines()
-    assert "WARNING: no authentication yet, and listening on 0.0.0.0:8283" in line
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "::1"])
-def test_loopback_hosts_need_no_warning(host: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert started("web", "--host", host).settings.host == host
-    assert capsys.readouterr().err == ""
+def test_a_worker_listens_nowhere_and_cannot_be_insecure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--insecure" in refused(capsys, "worker", "--insecure")
 
 
 def test_help_loads_neither_the_web_nor_redis() -> None:
@@ -218,6 +201,7 @@ def test_it_runs_as_a_module() -> None:
     [
         (Invalid("port", "9000 is taken"), entry.WONT_WORK),
         (StoreUnreachable("the store does not\nanswer"), entry.FAILED),
+        (StoreUnreadable("the store holds data of schema 99"), entry.WONT_WORK),
     ],
 )
 def test_what_a_process_is_refused_is_one_line(

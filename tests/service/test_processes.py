@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from structlog.typing import EventDict
 
 from service import children, leash, processes
 from service.entry import WONT_WORK, python_module
-from service.errors import Invalid
-from service.processes import Child, Pace, Supervisor, open_listener, store_for
+from service.errors import Invalid, StoreUnreachable
+from service.processes import Child, Pace, ProcessGroup, open_listener, store_for
 from service.settings import Settings, environment_for
 
 QUICK = Pace(grace=10, first_pause=0.05, longest_pause=0.2, settled=60)
@@ -101,6 +101,11 @@ def diary(tmp_path: Path) -> Diary:
     return Diary(tmp_path / "diary")
 
 
+def with_password(socket_url: str) -> str:
+    """A URL with a secret to hide; a server without passwords takes any from its default user."""
+    return socket_url.replace("unix://", "unix://default:secret@")
+
+
 def is_gone(pid: int) -> bool:
     """Whether the process has ended, be it that nobody has asked for its exit code yet."""
     try:
@@ -122,23 +127,23 @@ def named(events: list[EventDict], name: str) -> list[EventDict]:
 
 
 @asynccontextmanager
-async def running(supervisor: Supervisor) -> AsyncIterator[asyncio.Task[int]]:
-    task = asyncio.create_task(supervisor.run())
+async def running(group: ProcessGroup) -> AsyncIterator[asyncio.Task[int]]:
+    task = asyncio.create_task(group.run())
     try:
         yield task
     finally:
         if not task.done():
-            supervisor.ask_to_stop()
-            supervisor.ask_to_stop()
+            group.ask_to_stop()
+            group.ask_to_stop()
         await asyncio.wait([task])
 
 
 async def test_children_start_together_and_a_stop_ends_them_stage_by_stage(diary: Diary) -> None:
     web, workers = diary.child("web"), [diary.child("worker 1"), diary.child("worker 2")]
-    supervisor = Supervisor([[web], workers], QUICK)
-    async with running(supervisor) as task:
+    group = ProcessGroup([[web], workers], QUICK)
+    async with running(group) as task:
         await wait_until("all have begun", lambda: len(diary.pids()) == 3)
-        supervisor.ask_to_stop()
+        group.ask_to_stop()
         assert await task == 0
     ended = [line for line in diary.lines() if line.endswith("ended")]
     assert ended[0] == "web ended"
@@ -147,10 +152,10 @@ async def test_children_start_together_and_a_stop_ends_them_stage_by_stage(diary
 
 async def test_a_child_that_dies_is_started_again_after_pauses_that_double(diary: Diary) -> None:
     with recorded() as events:
-        supervisor = Supervisor([[diary.child("worker 1", "raise SystemExit(3)")]], QUICK)
-        async with running(supervisor) as task:
+        group = ProcessGroup([[diary.child("worker 1", "raise SystemExit(3)")]], QUICK)
+        async with running(group) as task:
             await wait_until("it died five times", lambda: len(named(events, "child.exited")) >= 5)
-            supervisor.ask_to_stop()
+            group.ask_to_stop()
             assert await task == 0
     exits = named(events, "child.exited")[:5]
     assert [event["next_try_s"] for event in exits] == [0.05, 0.1, 0.2, 0.2, 0.2]
@@ -162,14 +167,35 @@ async def test_a_child_that_dies_is_started_again_after_pauses_that_double(diary
 async def test_a_child_that_lived_long_enough_is_started_again_soon(diary: Diary) -> None:
     pace = Pace(first_pause=0.02, settled=0)
     with recorded() as events:
-        async with running(Supervisor([[diary.child("worker 1", "")]], pace)):
+        async with running(ProcessGroup([[diary.child("worker 1", "")]], pace)):
             await wait_until("it died three times", lambda: len(named(events, "child.exited")) >= 3)
     assert {event["next_try_s"] for event in named(events, "child.exited")} == {0.02}
 
 
+async def test_a_child_that_cannot_be_started_is_said_and_tried_again_after_pauses_that_double(
+    diary: Diary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refusals = children.start_child, [OSError(11, "no more processes")] * 3
+
+    async def start(command: Sequence[str], *, environ: Mapping[str, str] | None = None) -> Process:
+        if refusals:
+            raise refusals.pop()
+        return await real(command, environ=environ)
+
+    monkeypatch.setattr(processes, "start_child", start)
+    with recorded() as events:
+        async with running(ProcessGroup([[diary.child("worker 1")]], QUICK)):
+            await wait_until("it has begun", lambda: len(diary.pids()) == 1)
+    failures = named(events, "child.failed")
+    assert [event["next_try_s"] for event in failures] == [0.05, 0.1, 0.2]
+    assert {event["child"] for event in failures} == {"worker 1"}
+    assert "no more processes" in failures[0]["reason"]
+    assert len(named(events, "child.started")) == 1
+
+
 async def test_one_child_dying_leaves_the_others_alone(diary: Diary) -> None:
     with recorded() as events:
-        async with running(Supervisor([[diary.child("web")], [diary.child("worker 1")]], QUICK)):
+        async with running(ProcessGroup([[diary.child("web")], [diary.child("worker 1")]], QUICK)):
             await wait_until("both have begun", lambda: len(diary.pids()) == 2)
             victim = next(line for line in diary.lines() if line.startswith("worker 1"))
             os.kill(int(victim.split()[-1]), signal.SIGKILL)
@@ -181,7 +207,7 @@ async def test_one_child_dying_leaves_the_others_alone(diary: Diary) -> None:
 async def test_a_child_told_something_impossible_ends_everything(diary: Diary) -> None:
     with recorded() as events:
         refuses = diary.child("web", f"raise SystemExit({WONT_WORK})")
-        async with running(Supervisor([[refuses], [diary.child("worker 1")]], QUICK)) as task:
+        async with running(ProcessGroup([[refuses], [diary.child("worker 1")]], QUICK)) as task:
             assert await asyncio.wait_for(task, 20) == WONT_WORK
     assert named(events, "child.refused") == [
         {"event": "child.refused", "child": "web", "code": WONT_WORK, "log_level": "error"}
@@ -191,43 +217,43 @@ async def test_a_child_told_something_impossible_ends_everything(diary: Diary) -
 
 async def test_a_stop_does_not_wait_for_a_pause(diary: Diary) -> None:
     with recorded() as events:
-        supervisor = Supervisor([[diary.child("worker 1", "")]], Pace(first_pause=600))
-        async with running(supervisor) as task:
+        group = ProcessGroup([[diary.child("worker 1", "")]], Pace(first_pause=600))
+        async with running(group) as task:
             await wait_until("it died", lambda: named(events, "child.exited") != [])
-            supervisor.ask_to_stop()
+            group.ask_to_stop()
             assert await asyncio.wait_for(task, 10) == 0
 
 
 async def test_a_child_that_ignores_the_stop_is_killed_after_the_grace(diary: Diary) -> None:
     with recorded() as events:
-        supervisor = Supervisor([[diary.child("worker 1", STUBBORN)]], Pace(grace=0.1))
-        async with running(supervisor) as task:
+        group = ProcessGroup([[diary.child("worker 1", STUBBORN)]], Pace(grace=0.1))
+        async with running(group) as task:
             await wait_until("it has begun", lambda: len(diary.pids()) == 1)
-            supervisor.ask_to_stop()
+            group.ask_to_stop()
             assert await asyncio.wait_for(task, 10) == 0
     assert named(events, "child.stopped")[0]["code"] == -signal.SIGKILL
 
 
 async def test_asking_twice_kills_at_once(diary: Diary) -> None:
     stages = [[diary.child("web", STUBBORN)], [diary.child("worker 1", STUBBORN)]]
-    supervisor = Supervisor(stages, Pace(grace=600))
-    async with running(supervisor) as task:
+    group = ProcessGroup(stages, Pace(grace=600))
+    async with running(group) as task:
         await wait_until("both have begun", lambda: len(diary.pids()) == 2)
-        supervisor.ask_to_stop()
-        supervisor.ask_to_stop()
+        group.ask_to_stop()
+        group.ask_to_stop()
         assert await asyncio.wait_for(task, 10) == 0
     assert all(map(is_gone, diary.pids()))
 
 
 async def test_a_child_that_ends_by_itself_during_the_stop_is_not_started_again(diary: Diary) -> None:
     with recorded() as events:
-        supervisor = Supervisor([[diary.child("web")]], QUICK)
-        async with running(supervisor) as task:
+        group = ProcessGroup([[diary.child("web")]], QUICK)
+        async with running(group) as task:
             await wait_until("it has begun", lambda: len(diary.pids()) == 1)
             os.kill(diary.pids()[0], signal.SIGTERM)
             while not is_gone(diary.pids()[0]):
                 pass  # the loop does not turn: both facts arrive together
-            supervisor.ask_to_stop()
+            group.ask_to_stop()
             assert await task == 0
     assert named(events, "child.restarted") == []
 
@@ -276,20 +302,31 @@ def test_the_leash_is_only_a_program_elsewhere(monkeypatch: pytest.MonkeyPatch) 
     assert became == [("/bin/program", ["/bin/program", "option"])]
 
 
-async def test_the_store_of_settings_with_a_url_is_that_url() -> None:
-    settings = Settings(redis_url="redis://user:secret@store.example:6380/2?timeout=secret")
+async def test_the_store_of_settings_with_a_url_is_that_url(redis_server: str) -> None:
+    settings = Settings(redis_url=with_password(redis_server) + "?health_check_interval=7")
     with recorded() as events:
         async with store_for(settings) as reachable:
             assert reachable == settings
     [opened] = named(events, "store.opened")
-    assert (opened["kind"], opened["where"]) == ("redis", "redis://store.example:6380/2")
+    assert (opened["kind"], opened["where"]) == ("redis", redis_server)
 
 
-@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://", "redis://host:many/0"])
-async def test_a_url_that_no_store_has_is_named(url: str) -> None:
-    with pytest.raises(Invalid, match="REDIS_URL: must look like redis://localhost:6379/0"):
-        async with store_for(Settings(redis_url=url)):
-            pass
+@pytest.mark.parametrize("field", ["redis_url", "queue_url"])
+async def test_a_store_or_queue_that_does_not_answer_is_never_opened(field: str, tmp_path: Path) -> None:
+    settings = Settings.model_validate({"data_dir": tmp_path / "data", field: "unix:///nowhere/at/all"})
+    with recorded() as events, pytest.raises(StoreUnreachable, match=f"/nowhere/at/all .*{field.upper()}$"):
+        async with store_for(settings):
+            pytest.fail("it opened")
+    assert events == []
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("field", ["redis_url", "queue_url"])
+async def test_a_url_that_no_store_has_is_named(field: str) -> None:
+    settings = Settings.model_validate({field: "localhost:6379"})
+    with pytest.raises(Invalid, match=f"{field.upper()}: must look like redis://localhost:6379/0"):
+        async with store_for(settings):
+            pytest.fail("it opened")
 
 
 async def test_the_store_of_settings_without_a_url_is_embedded(tmp_path: Path) -> None:
@@ -313,7 +350,29 @@ def test_a_host_that_is_nowhere_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(Invalid, match="host: 'nowhere' cannot be used"):
-        open_listener("nowhere", 0)
+        open_listener("nowhere", 0, insecure=True)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "blockwire.example"])
+def test_a_host_that_others_reach_is_refused_while_there_is_no_authentication(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "socket", lambda *_: pytest.fail("it listened"))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("it was looked up"))
+    with pytest.raises(Invalid, match=f"host: '{host}' can be reached .* no authentication yet.*--insecure"):
+        open_listener(host, 0)
+
+
+def test_a_loopback_name_that_leads_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: elsewhere)
+    with pytest.raises(Invalid, match=r"'app\.localhost' can be reached"):
+        open_listener("app.localhost", 0)
+
+
+def test_an_insecure_listener_is_open_to_others() -> None:
+    with open_listener("0.0.0.0", 0, insecure=True) as listener:
+        assert listener.getsockname()[0] == "0.0.0.0"
 
 
 def test_a_name_with_several_addresses_is_listened_to_on_the_older_kind(
@@ -380,12 +439,12 @@ async def test_up_leaves_nothing_behind_when_it_is_killed(tmp_path: Path, diary:
         await wait_until("the socket is gone", lambda: not (tmp_path / "data" / "store.sock").exists())
 
 
-async def test_up_uses_the_store_it_was_told(tmp_path: Path, diary: Diary) -> None:
-    url = "redis://:secret@127.0.0.1:1/0"
+async def test_up_uses_the_store_it_was_told(tmp_path: Path, diary: Diary, redis_server: str) -> None:
+    url = with_password(redis_server)
     async with one_up(tmp_path / "data", diary, redis_url=url) as up:
         assert up.stdout is not None
         greeting = (await asyncio.wait_for(up.stdout.readline(), 30)).decode()
-        assert "(store redis://127.0.0.1:1/0; 2 workers; " in greeting
+        assert f"(store {redis_server}; 2 workers; " in greeting
         assert f"web has {url}" in diary.lines()
         up.terminate()
         await within(30, up.communicate())

@@ -52,6 +52,7 @@ def test_options_win_over_the_environment_unless_they_are_not_given() -> None:
         ("PORT", "many", "port"),
         ("PORT", "65536", "port"),
         ("BLOCKWIRE_SLOTS", "0", "slots"),
+        ("BLOCKWIRE_INSECURE", "perhaps", "insecure"),
         ("BLOCKWIRE_POOL", "Pool One", "pool"),
         ("BLOCKWIRE_LOG_LEVEL", "loud", "log_level"),
         ("BLOCKWIRE_MODEL_TIMEOUT", "-1", "model_timeout_s"),
@@ -68,7 +69,9 @@ def test_a_child_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("OPENAI_API_BASE", "http://localhost:1/v1")
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
     monkeypatch.setenv("SOMETHING_ELSE", "stays")
-    settings = read_settings(redis_url="unix:///run/store.sock", json_logs=True, data_dir="my blocks")
+    settings = read_settings(
+        redis_url="unix:///run/store.sock", json_logs=True, data_dir="my blocks", insecure=True
+    )
     environ = environment_for(settings)
     assert read_settings(environ) == settings
     assert environ["SOMETHING_ELSE"] == "stays"
@@ -84,3 +87,8 @@ def test_a_child_is_not_told_what_was_taken_back(monkeypatch: pytest.MonkeyPatch
 def test_keys_of_providers_do_not_show_in_a_repr() -> None:
     settings = read_settings({"ANTHROPIC_API_KEY": "sk-secret-1", "OPENAI_API_KEY": "sk-secret-2"})
     assert "sk-secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(("value", "insecure"), [("1", True), ("true", True), ("0", False), ("", False)])
+def test_insecure_must_be_said(value: str, insecure: bool) -> None:
+    assert read_settings({"BLOCKWIRE_INSECURE": value}).insecure is insecure

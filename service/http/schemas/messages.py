@@ -219,7 +219,7 @@ def new_messages(body: AsyncSendRequest) -> list[NewMessage]:
 
 
 def run_options(body: AsyncSendRequest) -> RunOptions:
-    """How the sender wants it run; Invalid if that is not here yet. `override_system` goes before its alias."""
+    """How the sender wants it run; Invalid if that is not here yet. `override_system` wins over `system`."""
     for field, remedy in _REFUSED.items():
         if getattr(body, field):
             raise Invalid(field, _NOT_HERE.format(remedy))

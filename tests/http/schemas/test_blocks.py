@@ -134,13 +134,11 @@ def test_an_operation_without_what_it_needs_is_refused_by_name(body: dict[str, A
 def test_a_field_that_the_operation_does_not_take_is_refused_by_name(
     operation: str, field: str, value: Any
 ) -> None:
-    needed = {
-        "set": {"text": "t"},
-        "append": {"text": "t"},
-        "insert": {"text": "t"},
+    needs: dict[str, dict[str, Any]] = {
         "replace": {"text": "t", "old": "o"},
         "configure": {"hidden": True},
-    }[operation]
+    }
+    needed = needs.get(operation, {"text": "t"})
     BlockEdit.model_validate({"operation": operation, **needed, field: None})
     with pytest.raises(ValidationError, match=f"{field}: not taken by the operation {operation}"):
         BlockEdit.model_validate({"operation": operation, **needed, field: value})
