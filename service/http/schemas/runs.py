@@ -117,7 +117,7 @@ class RunStreamRequest(BaseModel):
 
 
 class RunStepsQuery(PageQuery):
-    limit: int = Field(default=100, ge=0, description="how many to return; 0 means all")
+    limit: int = Field(default=100, ge=0, description=f"how many to return; {CEILING}")
     order_by: Literal["created_at"] = "created_at"
 
 

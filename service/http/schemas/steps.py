@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.http.paging import PageQuery
+from service.http.paging import CEILING, PageQuery
 from service.http.schemas.bounds import Name, Names
 from service.http.schemas.runs import completion_details, prompt_details
 from service.records.agents import Agent
@@ -99,7 +99,7 @@ class StepListQuery(PageQuery):
 
 
 class StepMessagesQuery(PageQuery):
-    limit: int = Field(default=100, ge=0, description="stored messages; 0 means all")
+    limit: int = Field(default=100, ge=0, description=f"stored messages; {CEILING}")
     order: Literal["asc", "desc"] = "asc"
     order_by: Literal["created_at"] = "created_at"
 
