@@ -166,7 +166,7 @@ async def test_no_message_is_lost_between_giving_up_and_sending(
     workers = [asyncio.create_task(working(number)) for number in range(4)]
     await asyncio.gather(*[sending(number) for number in range(10)])
     async with asyncio.timeout(20):
-        while len(done) < len(sent):
+        while len(done) < len(sent) or (await team.state(agent))["status"] != "idle":
             await asyncio.wait(workers, timeout=0.01)
             for worker in workers:
                 assert not worker.done()
