@@ -1,6 +1,6 @@
 """Blocks: text that several agents read and any of them may edit.
 
-Every write arrives here, whether it began as a web request or as a model's
+Every edit arrives here, whether it began as a web request or as a model's
 tool call, and leaves through one script, which applies the operation to the
 value as it is at that moment: two appends never collide. A writer that names
 the version it read gets EditConflict with the current one if that has moved;
@@ -9,7 +9,8 @@ losing a race is an answer, not a failure.
 A new value, its history entry and the change that announces it appear
 together or not at all. Who is woken by it: workers/wakeups.py.
 
-Elsewhere: the operations (store/lua/block_edit.lua); key names (store/keys.py).
+Elsewhere: blocks that come with a new agent, or are given to one as a set, in one
+act with it (agents.py); the operations (store/lua/block_edit.lua); key names (store/keys.py).
 """
 
 import hashlib
