@@ -27,7 +27,7 @@ from service.records.runs import Lease, ModelReply, OpenRun, RunError, Step, Sto
 from service.tool_rules import continues, is_terminal, missing_before_exit, needs_approval
 from workers.models.base import Model, ModelError, ModelRequest
 from workers.models.registry import Models
-from workers.request import calls_that_count, is_told_at_once, request_of, tools_now, tools_there
+from workers.request import calls_that_count, is_told_at_once, request_of, tools_now
 from workers.tools.context import ToolContext
 from workers.tools.registry import Tools
 from workers.transcript import Transcript, gather, refresh
@@ -247,7 +247,7 @@ class Loop:
         rules = transcript.agent.tool_rules or []
         heartbeats = type_of(transcript.agent.agent_type).heartbeats
         stop, why = (_after_heartbeat if heartbeats else _after_plain)(reply, results, rules)
-        missing = missing_before_exit(rules, tools_there(transcript.agent), transcript.called)
+        missing = missing_before_exit(rules, list(transcript.tools), transcript.called)
         if stop in ("end_turn", "tool_rule") and missing:
             stop, why = None, f"Before the turn can end these tools must be called: {', '.join(missing)}."
         if stop is None and transcript.run.step_count + 1 >= transcript.run.options.max_steps:

@@ -12,8 +12,9 @@ from service.records.agents import Agent
 from service.records.messages import Message, ToolCall, ToolReturn
 from service.records.models import ModelEntry
 from service.records.runs import Piece
+from service.records.tools import Tool
 from service.tool_rules import allowed_tools, forces_call, is_terminal, prefilled
-from service.tools import BUILT_IN, with_heartbeat
+from service.tools import with_heartbeat
 from workers.models.base import ModelRequest, ToolSpec
 from workers.transcript import Transcript
 
@@ -23,17 +24,10 @@ CHARS_PER_TOKEN = 4
 _APPROVAL = "requires_approval"
 
 
-def tools_there(agent: Agent) -> list[str]:
-    """Names of the agent's tools that can be run at all."""
-    return [name for name in agent.tools if name in BUILT_IN and BUILT_IN[name].available]
-
-
 def tools_now(transcript: Transcript) -> list[str]:
     """Names of the tools that the agent may call at this point of its run."""
-    agent = transcript.agent
-    return allowed_tools(
-        agent.tool_rules or [], tools_there(agent), transcript.called, transcript.last_result()
-    )
+    rules = transcript.agent.tool_rules or []
+    return allowed_tools(rules, list(transcript.tools), transcript.called, transcript.last_result())
 
 
 def calls_in_parallel(agent: Agent) -> bool:
@@ -50,7 +44,7 @@ def request_of(transcript: Transcript, entry: ModelEntry) -> ModelRequest:
     config = agent.llm_config
     rules = agent.tool_rules or []
     specs = [
-        _spec(name, heartbeat=row.heartbeats and not is_terminal(rules, name))
+        _spec(transcript.tools[name], heartbeat=row.heartbeats and not is_terminal(rules, name))
         for name in tools_now(transcript)
     ]
     forced = row.heartbeats or forces_call(rules, transcript.called)
@@ -99,12 +93,14 @@ def _filled_in(transcript: Transcript, call: ToolCall) -> ToolCall:
     return call.model_copy(update={"arguments": json.dumps(given | fixed, ensure_ascii=False)})
 
 
-def _spec(name: str, *, heartbeat: bool) -> ToolSpec:
-    schema: dict[str, Any] = BUILT_IN[name].tool.json_schema or {}
+def _spec(tool: Tool, *, heartbeat: bool) -> ToolSpec:
+    schema: dict[str, Any] = tool.json_schema or {}
     if heartbeat:
         schema = with_heartbeat(schema)
     return ToolSpec(
-        name=name, description=str(schema.get("description", "")), parameters=schema.get("parameters", {})
+        name=tool.name,
+        description=str(schema.get("description", "")),
+        parameters=schema.get("parameters", {}),
     )
 
 

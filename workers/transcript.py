@@ -17,6 +17,8 @@ from service.records.blocks import Block
 from service.records.ids import derived_id
 from service.records.messages import Message
 from service.records.runs import Lease, OpenRun, Run, Usage
+from service.records.tools import Tool
+from service.tools import BUILT_IN
 from workers.wakeups import wake_message
 
 
@@ -38,6 +40,8 @@ class Transcript:
     """block id -> the label under which the transcript tells of it."""
     called: list[str] = field(default_factory=list)
     """Names of the tools called in this run, in order."""
+    tools: dict[str, Tool] = field(default_factory=dict)
+    """By name, what the agent may call in this run, whatever the rules say at the moment."""
 
     def input(self) -> list[Message]:
         """The run's input as messages, with ids that follow from the run."""
@@ -84,6 +88,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
         usage=run.usage,
         labels={block.id: block.label for block in blocks},
         called=[call.name for message in messages if message.run_id == run.id for call in message.tool_calls],
+        tools=_tools_of(agent),
     )
     if open_run.step_id is not None:
         transcript.done = await service.blocks.effects(ws, run.id)
@@ -92,6 +97,12 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     for note in await service.leases.notes(ws, run.id):
         _place(transcript.messages, note)
     return transcript
+
+
+def _tools_of(agent: Agent) -> dict[str, Tool]:
+    """The agent's tools that can be run at all."""
+    there = [name for name in agent.tools if name in BUILT_IN and BUILT_IN[name].available]
+    return {name: BUILT_IN[name].tool for name in there}
 
 
 async def _open(
