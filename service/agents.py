@@ -69,7 +69,7 @@ class Agents:
         self, store: StoreClient, settings: Settings, blocks: Blocks, catalog: Catalog, clock: Clock
     ) -> None:
         seconds = settings.run_days * 86_400
-        self._store = AgentStore(store, settings.history_count, settings.change_count, seconds)
+        self._store = AgentStore(store, settings.history_kept, settings.change_count, seconds)
         self._blocks = blocks
         self._catalog = catalog
         self._clock = clock

@@ -13,6 +13,7 @@ from service.blocks import Blocks
 from service.catalog import Catalog
 from service.changes import Changes
 from service.errors import StoreUnreadable
+from service.history import History
 from service.leases import Leases
 from service.messages import Messages
 from service.output import Output
@@ -36,6 +37,7 @@ class Service:
     settings: Settings
     catalog: Catalog
     blocks: Blocks
+    history: History
     agents: Agents
     messages: Messages
     runs: Runs
@@ -65,6 +67,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         settings=settings,
         catalog=catalog,
         blocks=blocks,
+        history=History(store, blocks),
         agents=agents,
         messages=Messages(store, jobs, catalog),
         runs=runs,

@@ -111,7 +111,10 @@ async def update_block(call: Call[Nothing, BlockUpdate], block_id: str) -> Respo
 async def edit_block(call: Call[Nothing, BlockEdit], block_id: str) -> Response:
     """Applies an edits body to a block."""
     asked = edit_of(call.body, expected_version(call.headers, call.body.expected_version))
-    outcome = await _edit(call, block_id, asked)
+    return edited_answer(await _edit(call, block_id, asked))
+
+
+def edited_answer(outcome: EditOutcome) -> Response:
     return json_answer(edited_block(outcome), headers=_etag(outcome.block))
 
 

@@ -161,10 +161,19 @@ class StoreClient:
         return cast("list[tuple[str, float]]", found)
 
     async def entries(
-        self, name: str, after: str = "-", upto: str = "+", limit: int | None = None
+        self,
+        name: str,
+        after: str = "-",
+        upto: str = "+",
+        limit: int | None = None,
+        *,
+        descending: bool = False,
     ) -> list[tuple[str, dict[str, str]]]:
-        """Entries of a stream from `after` (redis's notation: `(id` is exclusive) on, oldest first."""
-        found = await self._guard(lambda: self._redis.xrange(name, min=after, max=upto, count=limit))
+        """Entries of a stream between two ids (redis's notation: `(id` is exclusive), by id."""
+        if descending:
+            found = await self._guard(lambda: self._redis.xrevrange(name, max=upto, min=after, count=limit))
+        else:
+            found = await self._guard(lambda: self._redis.xrange(name, min=after, max=upto, count=limit))
         return [(cast(str, id), cast(dict[str, str], fields)) for id, fields in found]
 
     async def newest(self, name: str) -> str | None:
