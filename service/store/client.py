@@ -4,7 +4,8 @@ Texts go in and come out as str. A store that does not answer is StoreUnreachabl
 to callers, who decide for themselves what that means to them.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -204,6 +205,25 @@ class StoreClient:
         except RedisError:
             return None
         return cast("str | None", found.get(name))
+
+    async def walk(self, bite: int) -> AsyncIterator[str]:
+        """The name of every key, once, a bite at a time."""
+        cursor, seen = 0, set[str]()
+        while True:
+            cursor, names = await self._guard(partial(self._redis.scan, cursor, count=bite))
+            for name in names:
+                if name not in seen:
+                    seen.add(name)
+                    yield name
+            if cursor == 0:
+                return
+
+    async def sizes(self, names: Sequence[str]) -> list[int | None]:
+        """Bytes that each key takes; None for one that has gone."""
+        pipe = self._redis.pipeline(transaction=False)
+        for name in names:
+            pipe.memory_usage(name)
+        return cast("list[int | None]", await self._guard(pipe.execute))
 
     async def ping(self) -> None:
         await self._guard(lambda: cast(Awaitable[Any], self._redis.ping()))
