@@ -19,6 +19,7 @@ from service.messages import Messages
 from service.output import Output
 from service.queue import PREFIXES, Queue, connect
 from service.records.base import DEFAULT_WORKSPACE, Micros
+from service.retries import Retries
 from service.runs import Runs
 from service.settings import Settings
 from service.store.bell import Bell
@@ -45,6 +46,7 @@ class Service:
     leases: Leases
     changes: Changes
     subscriptions: Subscriptions
+    retries: Retries
     queue: QueueStore
     bell: Bell
     store: StoreClient
@@ -74,6 +76,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         output=Output(store, bell, runs),
         leases=Leases(store, settings, jobs),
         changes=changes,
+        retries=Retries(store),
         subscriptions=Subscriptions(store, agents, blocks, changes, jobs, now),
         queue=queue,
         bell=bell,

@@ -104,6 +104,14 @@ class StoreClient:
     async def put_if_absent(self, name: str, value: str) -> bool:
         return bool(await self._guard(lambda: self._redis.set(name, value, nx=True)))
 
+    async def put(self, name: str, value: str, seconds: int) -> None:
+        await self._guard(lambda: self._redis.set(name, value, ex=seconds))
+
+    async def put_or_get(self, name: str, value: str, seconds: int) -> str | None:
+        """Puts a value that was not there; gives back the one that was."""
+        found = await self._guard(lambda: self._redis.set(name, value, nx=True, get=True, ex=seconds))
+        return cast("str | None", found)
+
     async def hash(self, name: str) -> dict[str, str]:
         return cast(
             dict[str, str], await self._guard(lambda: cast(Awaitable[Any], self._redis.hgetall(name)))
