@@ -69,18 +69,19 @@ class Agents:
         self, store: StoreClient, settings: Settings, blocks: Blocks, catalog: Catalog, clock: Clock
     ) -> None:
         seconds = settings.run_days * 86_400
-        self._store = AgentStore(store, settings.history_count, settings.change_count, seconds)
+        self._store = AgentStore(store, settings.history_kept, settings.change_count, seconds)
         self._blocks = blocks
         self._catalog = catalog
         self._clock = clock
 
-    async def create(self, ws: str, new: NewAgent, by: Author) -> Agent:
+    async def create(self, ws: str, new: NewAgent, by: Author, *, agent_id: str | None = None) -> Agent:
         """A new agent with everything it was asked for, or an error and nothing.
 
+        With an `agent_id` that exists already the agent is given back as it is.
         Raises Invalid, UnknownModel, NotFound (a block or a tool by id), BlockFull.
         """
         row = type_of(new.agent_type)
-        agent = self._from_fields(_blank(new), new)
+        agent = self._from_fields(_blank(new, agent_id or new_id("agent")), new)
         tools = tools_for(
             new.agent_type, new.include_base_tools, new.include_multi_agent_tools, new.enable_sleeptime
         )
@@ -250,9 +251,9 @@ class Agents:
         ]
 
 
-def _blank(new: NewAgent) -> Agent:
+def _blank(new: NewAgent, agent_id: str) -> Agent:
     return Agent(
-        id=new_id("agent"),
+        id=agent_id,
         name=random_name(),
         system=stock_system(new.agent_type),
         agent_type=new.agent_type,

@@ -36,7 +36,7 @@ class Blocks:
     """The room of block writes. `ws` is the workspace; with a lease an agent acts, and is fenced."""
 
     def __init__(self, store: StoreClient, settings: Settings) -> None:
-        self._store = BlockStore(store, settings.history_count, settings.change_count)
+        self._store = BlockStore(store, settings.history_kept, settings.change_count)
 
     async def create(
         self,

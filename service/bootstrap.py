@@ -13,11 +13,13 @@ from service.blocks import Blocks
 from service.catalog import Catalog
 from service.changes import Changes
 from service.errors import StoreUnreadable
+from service.history import History
 from service.leases import Leases
 from service.messages import Messages
 from service.output import Output
 from service.queue import PREFIXES, Queue, connect
 from service.records.base import DEFAULT_WORKSPACE, Micros
+from service.retries import Retries
 from service.runs import Runs
 from service.settings import Settings
 from service.store.bell import Bell
@@ -36,6 +38,7 @@ class Service:
     settings: Settings
     catalog: Catalog
     blocks: Blocks
+    history: History
     agents: Agents
     messages: Messages
     runs: Runs
@@ -43,6 +46,7 @@ class Service:
     leases: Leases
     changes: Changes
     subscriptions: Subscriptions
+    retries: Retries
     queue: QueueStore
     bell: Bell
     store: StoreClient
@@ -65,12 +69,14 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         settings=settings,
         catalog=catalog,
         blocks=blocks,
+        history=History(store, blocks),
         agents=agents,
         messages=Messages(store, jobs, catalog),
         runs=runs,
         output=Output(store, bell, runs),
         leases=Leases(store, settings, jobs),
         changes=changes,
+        retries=Retries(store),
         subscriptions=Subscriptions(store, agents, blocks, changes, jobs, now),
         queue=queue,
         bell=bell,

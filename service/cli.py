@@ -69,6 +69,14 @@ def _demo(options: argparse.Namespace) -> list[str]:
     return ["keep" if options.keep else "", options.model, *options.files]
 
 
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _json(options: argparse.Namespace) -> list[str]:
+    return ["json"] if options.json else []
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
@@ -114,6 +122,15 @@ VERBS = (
         "REDIS_URL=redis://localhost:6379/0 blockwire worker --slots 64",
         "workers.main",
         ("--slots", "--pool", "--data"),
+    ),
+    Verb(
+        "doctor",
+        "look at the store: bytes by kind, and what could lose data",
+        "REDIS_URL=redis://localhost:6379/0 blockwire doctor",
+        "service.doctor",
+        ("--data",),
+        add_arguments=_add_json,
+        arguments=_json,
     ),
     Verb(
         "demo",

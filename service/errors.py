@@ -136,6 +136,28 @@ class Expired(BlockwireError):
     """It was there and is no longer kept."""
 
 
+class VersionGone(Expired):
+    """The version was once, and its history is no longer kept."""
+
+    def __init__(self, block_id: str, version: int, oldest: int) -> None:
+        super().__init__(
+            f"version {version} of block {block_id} is no longer kept; its history begins at version {oldest}"
+        )
+        self.oldest = oldest
+
+
+class CannotUndo(BlockwireError):
+    """What the edit wrote is no longer in the block exactly once; both texts come with it."""
+
+    def __init__(self, version: int, added: str, removed: str, current: int, value: str, why: str) -> None:
+        super().__init__(f"version: the edit that made version {version} cannot be undone by itself: {why}")
+        self.version = version
+        self.added = added
+        self.removed = removed
+        self.current = current
+        self.value = value
+
+
 class UnknownModel(BlockwireError):
     """No such model handle. `embedding` says which of the two lists was searched."""
 

@@ -47,7 +47,7 @@ class Messages:
         run_id: str | None = None,
         depth: int = 0,
     ) -> Run:
-        """Puts messages into an agent's inbox as one run. A `run_id` that is known changes nothing.
+        """Puts messages into an agent's inbox as one run. A `run_id` that is known gives its run as it is.
 
         Raises NotFound for the agent, Invalid for no messages, UnknownModel for an override.
         """
@@ -68,14 +68,14 @@ class Messages:
             callback_url=callback_url,
             created_at=0,
         )
-        created_at, ready = await self._store.send(ws, run)
+        stored, ready = await self._store.send(ws, run)
         if ready is not None:
             try:
                 await self._queue.put_step(ws, ready)
             except StoreUnreachable as failure:
                 log.warning("job.deferred", workspace=ws, agent_id=agent_id, reason=str(failure))
         log.info("message.sent", workspace=ws, agent_id=agent_id, run_id=run.id, kind=kind)
-        return run.model_copy(update={"created_at": created_at or 0})
+        return stored
 
     async def find(self, ws: str, agent_id: str, page: Page) -> list[Message]:
         """One page of an agent's history, in the order asked. Raises NotFound for an unknown cursor."""

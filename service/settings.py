@@ -34,6 +34,12 @@ class Settings(BaseModel):
         default=8, ge=1, description="BLOCKWIRE_WAKE_DEPTH: wake-ups that may follow each other"
     )
     history_count: int = Field(default=1000, ge=1, description="BLOCKWIRE_HISTORY: entries kept per block")
+    history_days: int = Field(
+        default=365, ge=1, description="BLOCKWIRE_HISTORY_DAYS: days an entry is kept at the most"
+    )
+    history_mb: int = Field(
+        default=64, ge=1, description="BLOCKWIRE_HISTORY_MB: megabytes of text kept per block's history"
+    )
     change_count: int = Field(
         default=100_000, ge=10, description="BLOCKWIRE_CHANGES: changes kept per workspace"
     )
@@ -55,6 +61,11 @@ class Settings(BaseModel):
         default="info", pattern="^(debug|info|warning|error)$", description="BLOCKWIRE_LOG_LEVEL"
     )
 
+    @property
+    def history_kept(self) -> str:
+        """What a block's history keeps at the most, as the scripts read it: entries, milliseconds, bytes."""
+        return f"{self.history_count} {self.history_days * 86_400_000} {self.history_mb * 1_000_000}"
+
 
 _VARIABLES: dict[str, tuple[str, ...]] = {
     "redis_url": ("REDIS_URL",),
@@ -69,6 +80,8 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "run_tries": ("BLOCKWIRE_RUN_TRIES",),
     "wake_depth": ("BLOCKWIRE_WAKE_DEPTH",),
     "history_count": ("BLOCKWIRE_HISTORY",),
+    "history_days": ("BLOCKWIRE_HISTORY_DAYS",),
+    "history_mb": ("BLOCKWIRE_HISTORY_MB",),
     "change_count": ("BLOCKWIRE_CHANGES",),
     "run_days": ("BLOCKWIRE_RUN_DAYS",),
     "model_timeout_s": ("BLOCKWIRE_MODEL_TIMEOUT",),

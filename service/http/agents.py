@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
+from service.http.retries import id_for
 from service.http.routing import Route
 from service.http.schemas.agent_state import ALL, AgentState, Relations, agent_state
 from service.http.schemas.agents import (
@@ -43,9 +44,11 @@ async def create(call: Call[Nothing, CreateAgentRequest]) -> Response:
     """Create an agent
 
     `memory_blocks` are created and attached; blocks of `block_ids` are attached, and so shared with whoever
-    else has them. `offline/extractive` is a model that needs no key.
+    else has them. `offline/extractive` is a model that needs no key. With an `Idempotency-Key` the
+    same request makes one agent, however often it comes.
     """
-    agent = await call.service.agents.create(call.ws, new_agent(call.body), call.by)
+    agent_id = await id_for(call, "agent", "agents.create")
+    agent = await call.service.agents.create(call.ws, new_agent(call.body), call.by, agent_id=agent_id)
     return await whole_agent(call, agent)
 
 

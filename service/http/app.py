@@ -19,6 +19,7 @@ from service.http import (
     steps,
     subscriptions,
     tools,
+    versions,
 )
 from service.http.docs import documentation
 from service.http.door import Door
@@ -27,6 +28,7 @@ from service.settings import Settings
 
 ROUTES: list[Route] = [
     *blocks.ROUTES,
+    *versions.ROUTES,
     *agents.ROUTES,
     *core_memory.ROUTES,
     *changes.ROUTES,

@@ -12,6 +12,7 @@ from service.http.agents import agents_answer
 from service.http.answers import json_answer
 from service.http.calls import Call, Headers, Nothing
 from service.http.errors import StaleMatch
+from service.http.retries import id_for
 from service.http.routing import Route
 from service.http.schemas.agent_state import AgentState
 from service.http.schemas.agents import BlockAgentsQuery
@@ -38,9 +39,12 @@ _NEW_BLOCK = {"label": "organization", "description": "What we all know", "value
 async def create(call: Call[Nothing, CreateBlock]) -> Response:
     """Create a block
 
-    It always gets a fresh id; two blocks may share a label.
+    It always gets a fresh id; two blocks may share a label. With an `Idempotency-Key` the same request makes
+    one block, however often it comes.
     """
-    return block_answer(await call.service.blocks.create(call.ws, fields_of(call.body), call.by))
+    block_id = await id_for(call, "block", "blocks.create")
+    made = await call.service.blocks.create(call.ws, fields_of(call.body), call.by, block_id=block_id)
+    return block_answer(made)
 
 
 async def retrieve(call: Call[Nothing, Nothing]) -> Response:
@@ -111,7 +115,10 @@ async def update_block(call: Call[Nothing, BlockUpdate], block_id: str) -> Respo
 async def edit_block(call: Call[Nothing, BlockEdit], block_id: str) -> Response:
     """Applies an edits body to a block."""
     asked = edit_of(call.body, expected_version(call.headers, call.body.expected_version))
-    outcome = await _edit(call, block_id, asked)
+    return edited_answer(await _edit(call, block_id, asked))
+
+
+def edited_answer(outcome: EditOutcome) -> Response:
     return json_answer(edited_block(outcome), headers=_etag(outcome.block))
 
 

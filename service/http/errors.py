@@ -19,6 +19,7 @@ from service.errors import (
     BlockFull,
     BlockReadOnly,
     BlockwireError,
+    CannotUndo,
     EditConflict,
     Expired,
     IdReused,
@@ -138,6 +139,12 @@ def _conflict(error: EditConflict) -> Refusal:
     return Refusal(status, {"detail": f"CONFLICT: {error}", "current": current}, FINAL)
 
 
+def _cannot_undo(error: CannotUndo) -> Refusal:
+    edit = {"version": error.version, "added": error.added, "removed": error.removed}
+    current = {"version": error.current, "value": error.value}
+    return Refusal(409, {"detail": f"CONFLICT: {error}", "edit": edit, "current": current}, FINAL)
+
+
 def _unknown_model(error: UnknownModel) -> Refusal:
     if error.embedding:
         return Refusal(400, {"detail": f"INVALID_ARGUMENT: {error}"})
@@ -160,6 +167,7 @@ REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
     Misused: _detail(422),
     NotFound: _detail(404),
     NotAttached: _detail(404),
+    CannotUndo: _cannot_undo,
     Expired: _detail(410, "EXPIRED: "),
     NoRoute: _fixed(404, "Not Found"),
     WrongMethod: lambda error: Refusal(405, {"detail": str(error)}, {"allow": error.allowed}),

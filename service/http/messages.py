@@ -14,6 +14,7 @@ from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
 from service.http.errors import ModelFailed, WrongMethod
 from service.http.generation import is_legacy
+from service.http.retries import run_id_for
 from service.http.routing import EXAMPLE_UUID4, Route
 from service.http.schemas.messages import (
     AsyncSendRequest,
@@ -38,16 +39,18 @@ _HELLO = {"messages": [{"role": "user", "content": "What do you know?"}]}
 async def send(call: Call[Nothing, SendRequest]) -> Response:
     """Send to an agent and wait for the reply
 
-    The reply holds everything the run produced after its input, why it stopped and what it used. A failing
-    model is answered with 400, 401, 402, 429, 500 or 504 and an `error` object.
+    The reply holds everything the run produced after its input, why it stopped and what it used. The same
+    request sent again (named by `Idempotency-Key` or by its messages' `otid`, or repeated by an SDK) attaches
+    to the first one's run. A failing model is answered with 400, 401, 402, 429, 500 or 504 and an `error`
+    object.
     """
     check_streaming(call.body, is_legacy(call.headers))
     if call.body.streaming:
         return await stream(call)
     agent_id = call.path["agent_id"]
-    begun = await call.service.messages.send(
-        call.ws, agent_id, new_messages(call.body), run_options(call.body), background=False
-    )
+    messages, options = new_messages(call.body), run_options(call.body)
+    run_id = await run_id_for(call, messages)
+    begun = await call.service.messages.send(call.ws, agent_id, messages, options, run_id=run_id)
     run = await call.while_connected(call.service.runs.wait(call.ws, begun.id))
     if run.error is not None and run.error.type.startswith("llm_"):
         raise ModelFailed(run.error)
@@ -67,7 +70,13 @@ async def stream(call: Call[Nothing, SendRequest]) -> Response:
     options = run_options(body).model_copy(update={"output": "tokens" if tokens else "steps"})
     view = await view_of(call, agent_id, options)  # nothing may fail once the message is sent
     run = await call.service.messages.send(
-        call.ws, agent_id, messages, options, background=background, kind="send_message_streaming"
+        call.ws,
+        agent_id,
+        messages,
+        options,
+        background=background,
+        kind="send_message_streaming",
+        run_id=await run_id_for(call, messages),
     )
     pings = body.include_pings is not False
     return stream_of(call, run, view, tokens=tokens, pings=pings, numbered=background)
@@ -78,13 +87,15 @@ async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
 
     The answer is the run; `GET /v1/runs/{run_id}` tells when it has ended.
     """
+    messages, options = new_messages(call.body), run_options(call.body)
     run = await call.service.messages.send(
         call.ws,
         call.path["agent_id"],
-        new_messages(call.body),
-        run_options(call.body).model_copy(update={"output": "steps"}),
+        messages,
+        options.model_copy(update={"output": "steps"}),
         background=True,
         kind="send_message_async",
+        run_id=await run_id_for(call, messages),
     )
     return json_answer(run_response(run))
 

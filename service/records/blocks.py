@@ -17,6 +17,10 @@ class Author(Record):
     tool: str | None = None
     call: int | None = None
     depth: int = 0
+    undoes: int | None = None
+    """The version whose edit this one takes back."""
+    restores: int | None = None
+    """The version that this edit goes back to."""
 
 
 class BlockFields(Record):

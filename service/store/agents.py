@@ -45,9 +45,9 @@ def _json(value: object) -> str:
 class AgentStore:
     """One door to the scripts on agents."""
 
-    def __init__(self, store: StoreClient, history_count: int, change_count: int, run_seconds: int) -> None:
+    def __init__(self, store: StoreClient, history_kept: str, change_count: int, run_seconds: int) -> None:
         self._store = store
-        self._history_count = history_count
+        self._history_kept = history_kept
         self._change_count = change_count
         self._run_seconds = run_seconds
 
@@ -80,7 +80,7 @@ class AgentStore:
             _json(list(block_ids)),
             _json(list(messages)),
             self._change_count,
-            self._history_count,
+            self._history_kept,
         )
         if reply[0] != "ok":
             raise NotFound("block", reply[1])

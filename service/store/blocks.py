@@ -29,17 +29,17 @@ from service.store.client import Reply, StoreClient, flat
 from service.store.keys import key
 from service.store.pages import page_of, rows_of
 
-_AS_JSON = ("tags", "metadata")
-_AS_TRUTH = ("read_only", "hidden", "is_template", "preserve_on_migration")
+AS_JSON = ("tags", "metadata")
+AS_TRUTH = ("read_only", "hidden", "is_template", "preserve_on_migration")
 
 
 def to_hash(fields: BlockFields) -> dict[str, str]:
     """The fields that were given, as the hash keeps them; `value` comes with its count of characters."""
     texts: dict[str, str] = {}
     for name, value in fields.model_dump(exclude_none=True).items():
-        if name in _AS_JSON:
+        if name in AS_JSON:
             texts[name] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        elif name in _AS_TRUTH:
+        elif name in AS_TRUTH:
             texts[name] = "1" if value else "0"
         else:
             texts[name] = str(value)
@@ -49,7 +49,7 @@ def to_hash(fields: BlockFields) -> dict[str, str]:
 
 
 def to_block(hash: Mapping[str, str]) -> Block:
-    return Block.model_validate({**hash, **{name: json.loads(hash[name]) for name in _AS_JSON}})
+    return Block.model_validate({**hash, **{name: json.loads(hash[name]) for name in AS_JSON}})
 
 
 def _author(by: Author) -> str:
@@ -59,9 +59,9 @@ def _author(by: Author) -> str:
 class BlockStore:
     """One door to the scripts on blocks. Names and limits were checked by the caller."""
 
-    def __init__(self, store: StoreClient, history_count: int, change_count: int) -> None:
+    def __init__(self, store: StoreClient, history_kept: str, change_count: int) -> None:
         self._store = store
-        self._history_count = history_count
+        self._history_kept = history_kept
         self._change_count = change_count
 
     async def edit(
@@ -93,7 +93,7 @@ class BlockStore:
             lease.generation if lease else "",
             (by.run_id or "") if lease else "",
             self._change_count,
-            self._history_count,
+            self._history_kept,
         )
         if reply[0] != "ok":
             raise _refusal(reply, block_id, edit, lease)
@@ -121,7 +121,7 @@ class BlockStore:
             lease.agent_id if lease else "",
             lease.generation if lease else "",
             self._change_count,
-            self._history_count,
+            self._history_kept,
         )
         if reply[0] != "ok":
             raise _refusal_of_attachment(reply, agent_id or "", block_id, lease)

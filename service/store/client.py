@@ -4,7 +4,8 @@ Texts go in and come out as str. A store that does not answer is StoreUnreachabl
 to callers, who decide for themselves what that means to them.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -103,6 +104,14 @@ class StoreClient:
     async def put_if_absent(self, name: str, value: str) -> bool:
         return bool(await self._guard(lambda: self._redis.set(name, value, nx=True)))
 
+    async def put(self, name: str, value: str, seconds: int) -> None:
+        await self._guard(lambda: self._redis.set(name, value, ex=seconds))
+
+    async def put_or_get(self, name: str, value: str, seconds: int) -> str | None:
+        """Puts a value that was not there; gives back the one that was."""
+        found = await self._guard(lambda: self._redis.set(name, value, nx=True, get=True, ex=seconds))
+        return cast("str | None", found)
+
     async def hash(self, name: str) -> dict[str, str]:
         return cast(
             dict[str, str], await self._guard(lambda: cast(Awaitable[Any], self._redis.hgetall(name)))
@@ -161,10 +170,19 @@ class StoreClient:
         return cast("list[tuple[str, float]]", found)
 
     async def entries(
-        self, name: str, after: str = "-", upto: str = "+", limit: int | None = None
+        self,
+        name: str,
+        after: str = "-",
+        upto: str = "+",
+        limit: int | None = None,
+        *,
+        descending: bool = False,
     ) -> list[tuple[str, dict[str, str]]]:
-        """Entries of a stream from `after` (redis's notation: `(id` is exclusive) on, oldest first."""
-        found = await self._guard(lambda: self._redis.xrange(name, min=after, max=upto, count=limit))
+        """Entries of a stream between two ids (redis's notation: `(id` is exclusive), by id."""
+        if descending:
+            found = await self._guard(lambda: self._redis.xrevrange(name, max=upto, min=after, count=limit))
+        else:
+            found = await self._guard(lambda: self._redis.xrange(name, min=after, max=upto, count=limit))
         return [(cast(str, id), cast(dict[str, str], fields)) for id, fields in found]
 
     async def newest(self, name: str) -> str | None:
@@ -195,6 +213,25 @@ class StoreClient:
         except RedisError:
             return None
         return cast("str | None", found.get(name))
+
+    async def walk(self, bite: int) -> AsyncIterator[str]:
+        """The name of every key, once, a bite at a time."""
+        cursor, seen = 0, set[str]()
+        while True:
+            cursor, names = await self._guard(partial(self._redis.scan, cursor, count=bite))
+            for name in names:
+                if name not in seen:
+                    seen.add(name)
+                    yield name
+            if cursor == 0:
+                return
+
+    async def sizes(self, names: Sequence[str]) -> list[int | None]:
+        """Bytes that each key takes; None for one that has gone."""
+        pipe = self._redis.pipeline(transaction=False)
+        for name in names:
+            pipe.memory_usage(name)
+        return cast("list[int | None]", await self._guard(pipe.execute))
 
     async def ping(self) -> None:
         await self._guard(lambda: cast(Awaitable[Any], self._redis.ping()))

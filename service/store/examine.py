@@ -8,6 +8,7 @@ tell its version (managed ones may hide INFO) is taken as it is.
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -102,20 +103,33 @@ def _check_version(variable: str, url: str, told: Mapping[str, Any]) -> None:
         )
 
 
-def _warn_of_risks(variable: str, url: str, told: Mapping[str, Any]) -> None:
-    risks, remedies = [], []
+@dataclass(frozen=True)
+class Risk:
+    """What of a store's configuration puts blocks at risk, and the line that would cure it."""
+
+    what: str
+    remedy: str
+
+
+def risks_of(told: Mapping[str, Any]) -> list[Risk]:
+    """What could lose data, from what a server tells of itself (INFO)."""
+    found = []
     policy = told.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        risks.append(f"it throws blocks away when its memory is full (maxmemory-policy {policy})")
-        remedies.append("maxmemory-policy noeviction")
+        what = f"it throws blocks away when its memory is full (maxmemory-policy {policy})"
+        found.append(Risk(what, "maxmemory-policy noeviction"))
     if str(told.get("aof_enabled", 1)) == "0":
-        risks.append("it forgets acknowledged edits when it is killed (appendonly no)")
-        remedies.append("appendonly yes")
-    if risks:
+        what = "it forgets acknowledged edits when it is killed (appendonly no)"
+        found.append(Risk(what, "appendonly yes"))
+    return found
+
+
+def _warn_of_risks(variable: str, url: str, told: Mapping[str, Any]) -> None:
+    if risks := risks_of(told):
         log.warning(
             "store.risky",
             variable=variable,
             where=address_of(url),
-            risk="; ".join(risks),
-            remedy=f"set {' and '.join(remedies)} in the server's configuration",
+            risk="; ".join(risk.what for risk in risks),
+            remedy=f"set {' and '.join(risk.remedy for risk in risks)} in the server's configuration",
         )

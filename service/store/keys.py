@@ -57,6 +57,12 @@ KEYS: dict[str, Key] = {
     "block_history": Key("block:", "stream, id = <version>-0", "blocks", WITH_BLOCK, ":history"),
     "edit": Key("edit:", "string: outcome (JSON)", "blocks", "after 24 h, or past the last 10,000"),
     "edits": _single("edits", "zset: edit id by ms", "blocks", "trimmed to 10,000"),
+    "request": Key(
+        "request:", "string: fingerprint of what an Idempotency-Key asked for", "retries", "after 24 h"
+    ),
+    "asked": Key(
+        "asked:", "string: the id that a request got, by its fingerprint", "retries", "after 10 min"
+    ),
     "agents": _single("agents", "zset: agent by seq", "agents", "never"),
     "agents_named": Key("agents:name:", "zset: agent by seq", "agents", "with the last such agent"),
     "agents_tagged": Key("agents:tag:", "zset: agent by seq", "agents", "with the last such agent"),

@@ -6,10 +6,10 @@ from service.errors import NotFound
 from service.records.base import Page
 from service.records.messages import Message
 from service.records.runs import Ready, Run
-from service.store.client import StoreClient
+from service.store.client import StoreClient, flat
 from service.store.keys import key
 from service.store.pages import page_of
-from service.store.runs import record_of
+from service.store.runs import record_of, to_run
 
 
 def body_of(message: Message, *, stamped: bool = False) -> str:
@@ -23,8 +23,8 @@ class MessageStore:
     def __init__(self, store: StoreClient) -> None:
         self._store = store
 
-    async def send(self, ws: str, run: Run) -> tuple[int | None, Ready | None]:
-        """The time it was created, or None for a known run; and whether its agent became ready."""
+    async def send(self, ws: str, run: Run) -> tuple[Run, Ready | None]:
+        """The run as it is stored, also if it was known before; and whether its agent became ready."""
         reply = await self._store.run(
             "message_send",
             ws,
@@ -36,9 +36,9 @@ class MessageStore:
         if reply[0] == "missing":
             raise NotFound("agent", run.agent_id)
         if reply[0] == "known":
-            return None, None
+            return to_run(flat(reply[1])), None
         ready = Ready(agent_id=run.agent_id, generation=int(reply[2]), pool=reply[3]) if reply[2] else None
-        return int(reply[1]), ready
+        return run.model_copy(update={"created_at": int(reply[1])}), ready
 
     async def page(self, ws: str, agent_id: str, page: Page) -> list[Message]:
         """Raises NotFound for a cursor that is no message of this agent."""

@@ -6,6 +6,7 @@ from service.errors import Invalid, LabelTaken, NotFound
 from service.records.agents import NewAgent
 from service.records.base import Page
 from service.records.blocks import BlockFields
+from service.settings import Settings
 from service.store.agents import AgentStore
 from service.store.keys import key
 from tests.store.team import ALICE, RUN_SECONDS, WS, Team
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def agents(team: Team) -> AgentStore:
-    return AgentStore(team.store, 100, 1000, RUN_SECONDS)
+    return AgentStore(team.store, Settings().history_kept, 1000, RUN_SECONDS)
 
 
 async def test_an_agent_is_made_with_its_blocks_and_messages(team: Team) -> None:

@@ -121,7 +121,9 @@ async def test_a_full_store_refuses_writes_and_still_reads(full_store: StoreClie
     with pytest.raises(StoreUnreachable, match="memory is full"):
         await full_store.put_if_absent("x", "1")
     with pytest.raises(StoreUnreachable, match="memory is full"):
-        await BlockStore(full_store, 10, 10).create("default", "b", BlockFields(label="a"), ALICE, None, None)
+        await BlockStore(full_store, "10 1000 1000", 10).create(
+            "default", "b", BlockFields(label="a"), ALICE, None, None
+        )
     assert await full_store.get("x") is None
 
 

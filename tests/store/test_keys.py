@@ -53,6 +53,8 @@ async def one_of_everything(team: Team) -> set[str]:
     )
     heard = await service.messages.send(WS, agent.id, [NewMessage(content="x")], RunOptions(output="steps"))
     await service.runs.cancel(WS, heard.id)
+    await service.retries.named(WS, "key", "asked", "run")
+    await service.retries.remember(WS, "asked", "run-1")
     await team.send(agent)
     cursor = await service.subscriptions.cursor(WS)
     changes = await service.subscriptions.changes_after(WS, cursor, 100)

@@ -24,11 +24,12 @@ def a_run(agent_id: str, id: str = "run-1") -> Run:
 
 async def test_a_message_makes_an_idle_agent_ready(team: Team, messages: MessageStore) -> None:
     agent = await team.agent(pool="big")
-    created_at, ready = await messages.send(WS, a_run(agent.id))
+    sent, ready = await messages.send(WS, a_run(agent.id))
     assert ready is not None
     assert (ready.agent_id, ready.generation, ready.pool, ready.reason) == (agent.id, 1, "big", "sent")
     run = await team.service.runs.read(WS, "run-1")
-    assert (run.status, run.created_at, run.messages[0].content) == ("created", created_at, "Hello ñ")
+    assert (run.status, run.created_at, run.messages[0].content) == ("created", sent.created_at, "Hello ñ")
+    assert sent == run
     assert await team.store.items(key(WS, "agent_inbox", agent.id)) == ["run-1"]
     assert await team.store.score(key(WS, "ready"), agent.id) is not None
 
@@ -45,9 +46,9 @@ async def test_a_message_to_an_agent_that_is_not_idle_waits(team: Team, messages
 
 async def test_the_same_run_again_changes_nothing(team: Team, messages: MessageStore) -> None:
     agent = await team.agent()
-    await messages.send(WS, a_run(agent.id))
+    first, _ = await messages.send(WS, a_run(agent.id))
     before = await team.everything()
-    assert await messages.send(WS, a_run(agent.id)) == (None, None)
+    assert await messages.send(WS, a_run(agent.id)) == (first, None)
     assert await team.everything() == before
 
 

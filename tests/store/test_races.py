@@ -233,7 +233,7 @@ async def test_updates_and_deletion_of_an_agent_leave_no_trace(
     team: Team, clients: list[StoreClient]
 ) -> None:
     agent = await team.agent(name="Ada", tags=["a"])
-    agents = [AgentStore(client, 10, 1000, RUN_SECONDS) for client in clients]
+    agents = [AgentStore(client, Settings().history_kept, 1000, RUN_SECONDS) for client in clients]
 
     async def rename(number: int) -> None:
         before, rev = await agents[number].read_with_rev(WS, agent.id)

@@ -1,5 +1,5 @@
 -- Creates an agent with its new blocks, the blocks it is given and its first messages; all or nothing.
--- Of several blocks under one label the first is attached (V1 makes no error of it).
+-- The same id again changes nothing. Of several blocks under one label the first is attached (V1 makes no error of it).
 --
 -- ARGV  1 agent  2 record as JSON  3 name  4 tags as JSON  5 pool  6 author as JSON  7 author's name
 --       8 new blocks as JSON [[id, fields], …]  9 block ids as JSON  10 messages as JSON [[id, body], …]
@@ -10,6 +10,7 @@
 -- include: attachment
 -- include: messages
 local agent, author = ARGV[1], ARGV[6]
+if redis.call('EXISTS', K.agent(agent)) == 1 then return {'ok', redis.call('HGET', K.agent(agent), 'created_at')} end
 local given = cjson.decode(ARGV[9])
 for _, block in ipairs(given) do
   if redis.call('EXISTS', K.block(block)) == 0 then return {'missing', block} end

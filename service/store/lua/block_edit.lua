@@ -126,7 +126,7 @@ for name, text_of in pairs(fields) do
   local present = redis.call('HGET', block, name)
   if present ~= text_of then
     same = false
-    were[name] = present or ''
+    were[name] = present or cjson.null
     table.insert(hash, name)
     table.insert(hash, text_of)
   end

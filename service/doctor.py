@@ -1,0 +1,157 @@
+"""Doctor: `blockwire doctor`: what the store holds, in bytes by kind, and what of it could be lost.
+
+Elsewhere: how keys are counted (store/census.py); what a store is warned of when
+a process starts (store/examine.py).
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from service.entry import one_line_errors, settings_or_exit
+from service.logs import set_up_logs
+from service.processes import store_for
+from service.settings import Settings
+from service.store.census import Kind, census
+from service.store.client import StoreClient
+from service.store.examine import risks_of
+from service.store.keys import SCHEMA_KEY, WORKSPACES_KEY
+
+_WIDTH_ELSEWHERE = 120
+_SYNCS = {
+    "always": "every acknowledged write is on disk",
+    "everysec": "a crash of the machine can take up to the last two seconds",
+    "no": "a crash of the machine can take half a minute; set appendfsync everysec, or always",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: `good` None is a fact without a judgement."""
+
+    what: str
+    found: str
+    good: bool | None = None
+
+
+async def examine_store(settings: Settings) -> tuple[list[Finding], list[Kind]]:
+    """What could lose data, and what there is. Raises Invalid, StoreUnreachable."""
+    async with store_for(settings) as reachable:
+        assert reachable.redis_url is not None
+        store = StoreClient.connect(reachable.redis_url, connections=2)
+        try:
+            told = await store.info()
+            findings = _findings(
+                told,
+                schema=await store.get(SCHEMA_KEY),
+                workspaces=sorted(await store.members(WORKSPACES_KEY)),
+                sync=await store.setting("appendfsync"),
+            )
+            return findings, await census(store)
+        finally:
+            await store.close()
+
+
+def _findings(
+    told: Mapping[str, Any], *, schema: str | None, workspaces: list[str], sync: str | None
+) -> list[Finding]:
+    name = "Valkey" if "valkey_version" in told else "Redis"
+    version = told.get(f"{name.lower()}_version", "unknown")
+    most = int(told.get("maxmemory", 0))
+    found = [
+        Finding("server", f"{name} {version}, {told.get('redis_mode', 'standalone')}"),
+        Finding("schema", schema or "none yet: nothing has been written here"),
+        Finding("workspaces", ", ".join(workspaces) or "none"),
+        Finding("memory", f"{size(int(told.get('used_memory', 0)))} of {size(most) if most else 'no bound'}"),
+    ]
+    risks = risks_of(told)
+    found += [Finding("risk", f"{risk.what}; set {risk.remedy}", good=False) for risk in risks]
+    if not any("appendonly" in risk.remedy for risk in risks) and sync in _SYNCS:
+        found.append(Finding("on disk", f"appendfsync {sync}: {_SYNCS[sync]}", good=sync != "no"))
+    if told.get("aof_last_write_status", "ok") != "ok" or told.get("rdb_last_bgsave_status", "ok") != "ok":
+        found.append(
+            Finding("risk", "its last write to disk failed; look at its log and its disk", good=False)
+        )
+    replicas = int(told.get("connected_slaves", 0))
+    found.append(Finding("replicas", str(replicas) if replicas else "none: this machine holds the only copy"))
+    return found
+
+
+def show(console: Console, findings: list[Finding], kinds: list[Kind]) -> None:
+    about = Table.grid(padding=(0, 2))
+    for finding in findings:
+        mark = {True: "✓", False: "✗", None: " "}[finding.good]
+        colour = {True: "green", False: "bold red", None: ""}[finding.good]
+        about.add_row(mark, f"[dim]{finding.what}[/]", finding.found, style=colour)
+    console.print(about)
+    console.print()
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column("keys of", no_wrap=True)
+    for name in ("number", "bytes", "share"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("end", style="dim")
+    whole = sum(kind.bytes for kind in kinds)
+    for kind in kinds:
+        about_bytes = f"{'~' if kind.estimated else ''}{size(kind.bytes)}"
+        share = f"{kind.bytes / whole:.0%}" if whole else ""
+        table.add_row(kind.pattern.replace("[", r"\["), f"{kind.keys:,}", about_bytes, share, kind.ends)
+    table.add_section()
+    table.add_row("all", f"{sum(kind.keys for kind in kinds):,}", size(whole), "", "")
+    console.print(table)
+
+
+def as_json(findings: list[Finding], kinds: list[Kind]) -> str:
+    return json.dumps(
+        {
+            "findings": [vars(finding) for finding in findings],
+            "keys": [
+                {
+                    "pattern": kind.pattern,
+                    "keys": kind.keys,
+                    "bytes": kind.bytes,
+                    "estimated": kind.estimated,
+                    "ends": kind.ends,
+                }
+                for kind in kinds
+            ],
+        },
+        indent=2,
+        ensure_ascii=False,
+    )
+
+
+def size(count: int) -> str:
+    """A number of bytes as people say it."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def main() -> None:
+    settings = settings_or_exit().model_copy(update={"log_level": "error"})
+    set_up_logs(settings, "doctor")
+    with one_line_errors():
+        findings, kinds = asyncio.run(examine_store(settings))
+    console = Console(highlight=False, emoji=False)
+    if "json" in sys.argv[1:]:
+        sys.stdout.write(as_json(findings, kinds) + "\n")
+    else:
+        if not console.is_terminal:
+            console.width = _WIDTH_ELSEWHERE
+        show(console, findings, kinds)
+    if any(finding.good is False for finding in findings):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

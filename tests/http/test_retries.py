@@ -1,0 +1,94 @@
+"""Retries over HTTP: a request that comes twice makes what it makes once."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from tests.http.conftest import Make
+
+pytestmark = pytest.mark.anyio
+FIRST = {"X-Stainless-Retry-Count": "0"}
+AGAIN = {"X-Stainless-Retry-Count": "1"}
+KEY = {"Idempotency-Key": "ticket-17"}
+HELLO = {"messages": [{"role": "user", "content": "Hello."}]}
+
+
+async def runs_of(client: httpx.AsyncClient, agent_id: str) -> list[str]:
+    return [run["id"] for run in (await client.get("/v1/runs/", params={"agent_id": agent_id})).json()]
+
+
+@pytest.mark.parametrize("headers", [(FIRST, AGAIN), (KEY, KEY), (KEY | FIRST, KEY | AGAIN)])
+async def test_a_send_that_is_repeated_leaves_one_run(
+    client: httpx.AsyncClient, make_agent: Make, headers: tuple[dict[str, str], dict[str, str]]
+) -> None:
+    agent = (await make_agent())["id"]
+    path = f"/v1/agents/{agent}/messages/async"
+    first, second = [await client.post(path, json=HELLO, headers=sent) for sent in headers]
+    assert first.json() == second.json()
+    assert await runs_of(client, agent) == [first.json()["id"]]
+
+
+async def test_many_at_once_with_one_key_leave_one_run(client: httpx.AsyncClient, make_agent: Make) -> None:
+    agent = (await make_agent())["id"]
+    path = f"/v1/agents/{agent}/messages/async"
+    answers = await asyncio.gather(*(client.post(path, json=HELLO, headers=KEY) for _ in range(10)))
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(await runs_of(client, agent)) == 1
+
+
+async def test_requests_that_are_no_retries_are_new_ones(client: httpx.AsyncClient, make_agent: Make) -> None:
+    agent = (await make_agent())["id"]
+    path = f"/v1/agents/{agent}/messages/async"
+    for headers in ({}, {}, FIRST, FIRST):
+        await client.post(path, json=HELLO, headers=headers)
+    other = {"messages": [{"role": "user", "content": "Another."}]}
+    await client.post(path, json=other, headers=AGAIN)
+    assert len(set(await runs_of(client, agent))) == 5
+
+
+async def test_the_senders_own_ids_name_a_send(client: httpx.AsyncClient, make_agent: Make) -> None:
+    agent, other = (await make_agent())["id"], (await make_agent())["id"]
+    body = {"messages": [{"role": "user", "content": "Hello.", "otid": "mine-1"}]}
+    first = await client.post(f"/v1/agents/{agent}/messages/async", json=body)
+    second = await client.post(f"/v1/agents/{agent}/messages/async", json=body)
+    assert first.json() == second.json()
+    elsewhere = await client.post(f"/v1/agents/{other}/messages/async", json=body)
+    assert elsewhere.json()["id"] != first.json()["id"]
+    body["messages"][0]["content"] = "Something else."
+    refused = await client.post(f"/v1/agents/{agent}/messages/async", json=body)
+    assert refused.status_code == 409
+    assert "mine-1" in refused.json()["detail"]
+
+
+async def test_a_key_used_for_something_else_is_a_conflict_and_nothing_is_made(
+    client: httpx.AsyncClient,
+) -> None:
+    made = await client.post("/v1/blocks/", json={"label": "a", "value": "1"}, headers=KEY)
+    refused = await client.post("/v1/blocks/", json={"label": "a", "value": "2"}, headers=KEY)
+    assert (made.status_code, refused.status_code) == (200, 409)
+    assert refused.headers["x-should-retry"] == "false"
+    assert len((await client.get("/v1/blocks/")).json()) == 1
+
+
+@pytest.mark.parametrize("headers", [(FIRST, AGAIN), (KEY, KEY)])
+async def test_blocks_and_agents_are_made_once(
+    client: httpx.AsyncClient, headers: tuple[dict[str, str], dict[str, str]]
+) -> None:
+    block = {"label": "notes", "value": "x"}
+    first, second = [await client.post("/v1/blocks/", json=block, headers=sent) for sent in headers]
+    assert first.json() == second.json()
+    headers = (headers[0] | {"Idempotency-Key": "a"}, headers[1] | {"Idempotency-Key": "a"})
+    agent = {"model": "offline/extractive", "memory_blocks": [{"label": "own", "value": "y"}]}
+    one, two = [await client.post("/v1/agents/", json=agent, headers=sent) for sent in headers]
+    assert one.json() == two.json()
+    assert len((await client.get("/v1/blocks/")).json()) == 2
+    assert len((await client.get("/v1/agents/")).json()) == 1
+
+
+@pytest.mark.parametrize("name", ["", "two words", "x" * 201, "ü"])
+async def test_a_key_that_cannot_be_one_is_refused(client: httpx.AsyncClient, name: str) -> None:
+    headers = [(b"idempotency-key", name.encode("latin-1"))]
+    answer = await client.post("/v1/blocks/", json={"label": "a"}, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("INVALID_ARGUMENT: Idempotency-Key:")
