@@ -11,7 +11,7 @@ import argparse
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -35,6 +35,7 @@ OPTIONS = {
         "data_dir", "DIR", "folder of the embedded store, used when REDIS_URL is not set (default .blockwire)"
     ),
     "--slots": Option("slots", "N", "agents that one worker carries forward at once (default 32)"),
+    "--url": Option("url", "URL", "the server to ask (BLOCKWIRE_URL, default http://127.0.0.1:8283)"),
     "--pool": Option("pool", "NAME", "pool the worker takes work from (default: default)"),
 }
 
@@ -75,6 +76,52 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 def _json(options: argparse.Namespace) -> list[str]:
     return ["json"] if options.json else []
+
+
+def _add_list(*filters: str) -> Callable[[argparse.ArgumentParser], None]:
+    def add(parser: argparse.ArgumentParser) -> None:
+        for name in filters:
+            parser.add_argument(f"--{name}", metavar=name.upper(), help=f"only those of this {name}")
+        parser.add_argument("--limit", metavar="N", type=_positive, default=50, help="how many (default 50)")
+        _add_json(parser)
+
+    return add
+
+
+def _list(noun: str, **filters: str) -> Callable[[argparse.Namespace], list[str]]:
+    """The arguments of a list; `filters`: option -> what the API calls it."""
+    return lambda options: [noun, str(options.limit), _form(options), *_asked(options, filters)]
+
+
+def _add_watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--block", metavar="ID", help="only changes of this block")
+    parser.add_argument("--label", metavar="LABEL", help="only changes of blocks with this label")
+    parser.add_argument("--agent", metavar="ID|NAME", help="only changes by this agent")
+    _add_json(parser)
+
+
+def _watch(options: argparse.Namespace) -> list[str]:
+    return [_form(options), *_asked(options, {"block": "block_id", "label": "label", "agent": "agent"})]
+
+
+def _add_send(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("agent", metavar="AGENT", help="its id or its name")
+    parser.add_argument("text", metavar="TEXT", help="the message")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for the answer; print the run")
+    _add_json(parser)
+
+
+def _send(options: argparse.Namespace) -> list[str]:
+    return [_form(options), "" if options.no_wait else "wait", options.agent, options.text]
+
+
+def _form(options: argparse.Namespace) -> str:
+    return "json" if options.json else "table"
+
+
+def _asked(options: argparse.Namespace, filters: Mapping[str, str]) -> list[str]:
+    given = {query: getattr(options, name) for name, query in filters.items()}
+    return [f"{query}={value}" for query, value in given.items() if value is not None]
 
 
 def _positive(text: str) -> int:
@@ -122,6 +169,51 @@ VERBS = (
         "REDIS_URL=redis://localhost:6379/0 blockwire worker --slots 64",
         "workers.main",
         ("--slots", "--pool", "--data"),
+    ),
+    Verb(
+        "watch",
+        "show every edit as it is made, with what it added and removed",
+        "blockwire watch --label organization",
+        "service.commands.watch",
+        ("--url",),
+        add_arguments=_add_watch,
+        arguments=_watch,
+    ),
+    Verb(
+        "send",
+        "send a message to an agent and show its answer",
+        'blockwire send supervisor "What do we know?"',
+        "service.commands.send",
+        ("--url",),
+        add_arguments=_add_send,
+        arguments=_send,
+    ),
+    Verb(
+        "blocks",
+        "list the newest blocks",
+        "blockwire blocks --label organization",
+        "service.commands.lists",
+        ("--url",),
+        add_arguments=_add_list("label"),
+        arguments=_list("blocks", label="label"),
+    ),
+    Verb(
+        "agents",
+        "list the newest agents",
+        "blockwire agents --json",
+        "service.commands.lists",
+        ("--url",),
+        add_arguments=_add_list("name"),
+        arguments=_list("agents", name="name"),
+    ),
+    Verb(
+        "runs",
+        "list the newest runs",
+        "blockwire runs --limit 10",
+        "service.commands.lists",
+        ("--url",),
+        add_arguments=_add_list("agent"),
+        arguments=_list("runs", agent="agent_id"),
     ),
     Verb(
         "doctor",

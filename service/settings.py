@@ -54,12 +54,22 @@ class Settings(BaseModel):
     anthropic_base_url: str | None = Field(default=None, description="ANTHROPIC_BASE_URL, without /v1")
     openai_api_key: str | None = Field(default=None, repr=False, description="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, description="OPENAI_BASE_URL, with /v1")
+    url: str | None = Field(
+        default=None,
+        description="BLOCKWIRE_URL, for commands that ask a server; unset: the one of host and port",
+    )
+    token: str | None = Field(default=None, repr=False, description="BLOCKWIRE_TOKEN, sent by such commands")
     json_logs: bool | None = Field(
         default=None, description="BLOCKWIRE_JSON_LOGS; unset: JSON unless a terminal"
     )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="BLOCKWIRE_LOG_LEVEL"
     )
+
+    @property
+    def server_url(self) -> str:
+        """Where commands find the web process."""
+        return self.url or f"http://{self.host}:{self.port}"
 
     @property
     def history_kept(self) -> str:
@@ -92,6 +102,8 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "anthropic_base_url": ("ANTHROPIC_BASE_URL",),
     "openai_api_key": ("OPENAI_API_KEY",),
     "openai_base_url": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
+    "url": ("BLOCKWIRE_URL", "LETTA_BASE_URL"),
+    "token": ("BLOCKWIRE_TOKEN", "LETTA_API_KEY"),
     "json_logs": ("BLOCKWIRE_JSON_LOGS",),
     "log_level": ("BLOCKWIRE_LOG_LEVEL",),
 }

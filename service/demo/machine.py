@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from service.children import end_child, start_child
-from service.demo.client import Client, Refused
+from service.client import Client, Refused
 from service.entry import python_module
 from service.errors import BlockwireError
 from service.processes import HEALTH_PATH, open_listener
@@ -97,7 +97,8 @@ async def started(settings: Settings, place: Path) -> AsyncIterator[Machine]:
     with _log_in(place).open("ab") as output:
         process = await start_child(command, environ=environment_for(own), output=output.fileno())
     try:
-        yield Machine(process, Client(port, HOST))
+        async with Client(f"http://{HOST}:{port}") as client:
+            yield Machine(process, client)
     finally:
         await end_child(process, _STOP_S)
 

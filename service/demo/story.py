@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from service.client import Refused
 from service.demo.cast import FINDINGS, SUMMARY, Cast, hand_out
-from service.demo.client import Refused
 from service.demo.machine import Machine
 from service.demo.screen import Count, show_block, show_counts
 from service.demo.tally import SeenChange, SeenRun, Tally, lost, median_of, new_line, version_told, work_of

@@ -218,3 +218,43 @@ def test_ctrl_c_ends_a_process_without_a_traceback(capsys: pytest.CaptureFixture
         raise KeyboardInterrupt
     assert ended.value.code == entry.INTERRUPTED
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "module", "arguments"),
+    [
+        (["blocks", "--label", "a b"], "service.commands.lists", ["blocks", "50", "table", "label=a b"]),
+        (["agents", "--json"], "service.commands.lists", ["agents", "50", "json"]),
+        (
+            ["runs", "--agent", "x", "--limit", "5"],
+            "service.commands.lists",
+            ["runs", "5", "table", "agent_id=x"],
+        ),
+        (
+            ["watch", "--block", "b", "--agent", "reader"],
+            "service.commands.watch",
+            ["table", "block_id=b", "agent=reader"],
+        ),
+        (["send", "reader", "Hello"], "service.commands.send", ["table", "wait", "reader", "Hello"]),
+        (["send", "reader", "-x", "--no-wait", "--json"], "service.commands.send", None),
+        (
+            ["send", "--no-wait", "--json", "reader", "Hi"],
+            "service.commands.send",
+            ["json", "", "reader", "Hi"],
+        ),
+        (["doctor", "--json"], "service.doctor", ["json"]),
+        (["doctor"], "service.doctor", []),
+    ],
+)
+def test_a_command_that_asks_becomes_its_module(
+    argv: list[str], module: str, arguments: list[str] | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if arguments is None:  # a text that looks like an option
+        refused(capsys, *argv)
+        return
+    assert started(*argv).command[1:] == ["-m", module, *arguments]
+
+
+def test_a_command_asks_the_server_it_is_told() -> None:
+    assert started("blocks", "--url", "https://elsewhere").settings.server_url == "https://elsewhere"
+    assert started("blocks").settings.server_url == "http://127.0.0.1:8283"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from service.client import Client, Event, Refused
 from service.demo import story
-from service.demo.client import Client, Event, Refused
 from service.demo.machine import Machine, Stopped
 from service.demo.story import NotFinished, Story
 from service.demo.texts import Part
@@ -27,7 +27,7 @@ class Api(Client):
     """The API as the story sees it: runs, blocks and messages are what a test puts in."""
 
     def __init__(self) -> None:
-        super().__init__(0)
+        super().__init__("http://127.0.0.1:1")
         self.runs: dict[str, dict[str, Any]] = {}
         self.messages: dict[str, list[dict[str, Any]]] = {}
         self.blocks: dict[str, dict[str, Any]] = {
@@ -87,7 +87,9 @@ class Api(Client):
         agent_id = path.split("/")[3]
         return {"id": f"run-{CAST.workers.index(agent_id) + 1}"}
 
-    async def events(self, path: str) -> AsyncGenerator[Event, None]:
+    async def events(
+        self, path: str, *, after: str | None = None, body: object | None = None, **query: Any
+    ) -> AsyncGenerator[Event, None]:
         while (event := await self.feed.get()) is not None:
             yield event
 

@@ -1,4 +1,4 @@
-"""The demo's own HTTP client: JSON there and back, events as they come, and a reason when there is none."""
+"""Our commands' HTTP client: JSON there and back, events as they come, and a reason when there is none."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.demo.client import Client, Event, Refused
+from service.client import Client, Event, Refused
 
 
 class Server:
@@ -32,8 +32,12 @@ class Server:
 async def serving(*pieces: bytes) -> AsyncIterator[tuple[Server, Client]]:
     server = Server(list(pieces))
     listening = await asyncio.start_server(server.answer, "127.0.0.1", 0)
-    async with listening:
-        yield server, Client(listening.sockets[0].getsockname()[1])
+    async with listening, Client(url_of(listening)) as client:
+        yield server, client
+
+
+def url_of(listening: asyncio.Server) -> str:
+    return f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
 
 
 def answer(body: bytes, status: str = "200 OK") -> bytes:
@@ -77,12 +81,13 @@ async def test_nobody_there_is_a_refusal() -> None:
     async with serving() as (_, client):
         with pytest.raises(Refused, match="does not answer"):
             await client.get("/v1/health/")
-    with pytest.raises(Refused, match="does not answer"):
-        await client.get("/v1/health/")
+    async with Client("http://127.0.0.1:1") as nobody:
+        with pytest.raises(Refused, match="does not answer"):
+            await nobody.get("/v1/health/")
 
 
 async def test_silence_is_a_refusal_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.demo.client.ANSWER_S", 0.05)
+    monkeypatch.setattr("service.client.ANSWER_S", 0.05)
     silent = asyncio.Event()
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -92,7 +97,8 @@ async def test_silence_is_a_refusal_in_the_end(monkeypatch: pytest.MonkeyPatch) 
     listening = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     async with listening:
         with pytest.raises(Refused, match="no answer within"):
-            await Client(listening.sockets[0].getsockname()[1]).get("/v1/health/")
+            async with Client(url_of(listening)) as client:
+                await client.get("/v1/health/")
         silent.set()
 
 

@@ -1,0 +1,141 @@
+"""Lists: `blockwire blocks`, `agents` and `runs`: what a server holds, as a table or as JSON.
+
+python -m service.commands.lists NOUN LIMIT FORMAT [NAME=VALUE…]    (cli.py starts it)
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text as Words
+
+from service.client import Client
+from service.commands.terminal import ago, one_line, open_client, open_console, print_json, run
+
+Row = dict[str, Any]
+_COLOURS = {"completed": "green", "failed": "bold red", "cancelled": "yellow", "running": "cyan"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: how it is headed, and what of a row stands in it."""
+
+    name: str
+    cell: Callable[[Row], str | Words]
+    right: bool = False
+    grows: bool = False
+
+
+@dataclass(frozen=True)
+class Noun:
+    """What is listed: its route, what the route is asked besides, and the columns."""
+
+    path: str
+    query: dict[str, Any]
+    columns: Sequence[Column]
+
+
+def _chars(block: Row) -> str:
+    return f"{len(block['value']):,} of {block['limit']:,}"
+
+
+def _labels(agent: Row) -> str:
+    return ", ".join(sorted(one_line(block["label"]) for block in agent["memory"]["blocks"]))
+
+
+def _status(run: Row) -> Words:
+    return Words(run["status"], _COLOURS.get(run["status"], ""))
+
+
+def _took(run: Row) -> str:
+    return f"{run['total_duration_ns'] / 1e9:.1f} s" if run.get("total_duration_ns") else ""
+
+
+NOUNS = {
+    "blocks": Noun(
+        "/v1/blocks/",
+        {"order": "desc"},
+        (
+            Column("id", lambda block: block["id"]),
+            Column("label", lambda block: one_line(block["label"])),
+            Column("version", lambda block: str(block["version"]), right=True),
+            Column("characters", _chars, right=True),
+            Column("changed", lambda block: ago(block["updated_at"]), right=True),
+            Column("value", lambda block: one_line(block["value"][:400]), grows=True),
+        ),
+    ),
+    "agents": Noun(
+        "/v1/agents/",
+        {"include_relationships": ["memory", "tags"]},
+        (
+            Column("id", lambda agent: agent["id"]),
+            Column("name", lambda agent: one_line(agent["name"])),
+            Column("model", lambda agent: one_line(agent["model"] or "")),
+            Column("last run", lambda agent: agent["last_stop_reason"] or "none yet"),
+            Column("ended", lambda agent: ago(agent["last_run_completion"]), right=True),
+            Column("blocks", _labels, grows=True),
+        ),
+    ),
+    "runs": Noun(
+        "/v1/runs/",
+        {},
+        (
+            Column("id", lambda run: run["id"]),
+            Column("agent", lambda run: run["agent_id"]),
+            Column("status", _status),
+            Column("stopped by", lambda run: run["stop_reason"] or ""),
+            Column("began", lambda run: ago(run["created_at"]), right=True),
+            Column("took", _took, right=True),
+        ),
+    ),
+}
+
+
+async def show(
+    client: Client, console: Console, noun: str, limit: int, asked: dict[str, str], plain: bool
+) -> None:
+    """One page, the newest first. `plain`: a JSON text per row."""
+    what = NOUNS[noun]
+    async with client:
+        rows = await client.get(what.path, limit=limit, **what.query, **asked)
+    if plain:
+        for row in rows:
+            print_json(row)
+    elif rows:
+        console.print(table_of(what.columns, rows))
+        if len(rows) == limit:
+            console.print(Words(f"the newest {limit}; more with --limit", "dim"))
+    else:
+        console.print(Words(f"no {noun}", "dim"))
+
+
+def table_of(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, expand=any(c.grows for c in columns)
+    )
+    for column in columns:
+        table.add_column(
+            column.name,
+            justify="right" if column.right else "left",
+            no_wrap=True,
+            overflow="ellipsis" if column.grows else "fold",
+            ratio=1 if column.grows else None,
+            style="dim" if column.name == "id" else "",
+        )
+    for row in rows:
+        table.add_row(*(column.cell(row) for column in columns))
+    return table
+
+
+def main() -> None:
+    noun, limit, form, *asked = sys.argv[1:]
+    query = dict(one.split("=", 1) for one in asked)
+    run(show(open_client(), open_console(), noun, int(limit), query, form == "json"))
+
+
+if __name__ == "__main__":
+    main()
