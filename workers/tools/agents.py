@@ -8,7 +8,7 @@ Elsewhere: who waits for whom, and until when (service/asks.py).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from service.agent_types import type_of
 from service.errors import AskCircle, NotFound
@@ -31,8 +31,7 @@ async def send_and_wait(context: ToolContext, given: AgentMessageArguments) -> s
     """What the other agent says in the turn that the message gives it."""
     receiver, asked = given.other_agent_id, _run_id(context.effect(), given.other_agent_id)
     state = await _ask(context, receiver, asked, given.message)
-    if state in ("sent", "open"):
-        raise Waiting([receiver])
+    _wait_if_open({receiver: state})
     return _text(_reply(receiver, await _said(context, receiver, asked, state)))
 
 
@@ -65,9 +64,7 @@ async def send_to_matching(context: ToolContext, given: TaggedMessageArguments) 
             states[receiver] = await _ask(context, receiver, _run_id(effect, receiver), given.message)
         except (AskCircle, NotFound) as refusal:
             replies[receiver] = [_error(refusal)]
-    open = [receiver for receiver, state in states.items() if state in ("sent", "open")]
-    if open:
-        raise Waiting(open)
+    _wait_if_open(states)
     for receiver, state in states.items():
         try:
             replies[receiver] = await _said(context, receiver, _run_id(effect, receiver), state)
@@ -85,6 +82,13 @@ async def _ask(context: ToolContext, receiver: str, asked_id: str, message: str)
     return await context.service.asks.ask(
         context.lease, context.transcript.run, receiver, f"{note}\n\n{message}", asked_id, waits=True
     )
+
+
+def _wait_if_open(states: Mapping[str, AskState]) -> None:
+    """Ends the call here, to be repeated when the receivers that have not replied yet have done so."""
+    open = [receiver for receiver, state in states.items() if state in ("sent", "open")]
+    if open:
+        raise Waiting(open)
 
 
 async def _receivers(context: ToolContext, given: TaggedMessageArguments) -> list[str]:
@@ -119,7 +123,7 @@ async def _said(context: ToolContext, receiver: str, asked_id: str, state: AskSt
         text = f"agent {receiver} got the message, but its run was deleted before its reply was read"
         raise ToolFailed("RuntimeError", text)
     run = await context.service.runs.read(ws, asked_id)
-    if run.status != "completed":
+    if run.status != "completed" or run.stop_reason == "requires_approval":
         raise ToolFailed("RuntimeError", _why(receiver, run))
     heartbeats = type_of((await context.service.agents.read(ws, receiver)).agent_type).heartbeats
     return _texts(await context.service.runs.messages(ws, asked_id), heartbeats) or [NO_RESPONSE]
@@ -128,7 +132,9 @@ async def _said(context: ToolContext, receiver: str, asked_id: str, state: AskSt
 def _why(receiver: str, run: Run) -> str:
     """How a turn ended that did not complete, in the words of its own error if it has one."""
     reason = f": {run.error.message}" if run.error else f" ({run.stop_reason})"
-    word = "was cancelled" if run.status == "cancelled" else "failed"
+    word = {"cancelled": "was cancelled", "completed": "stopped to ask its own caller"}.get(
+        run.status, "failed"
+    )
     return f"agent {receiver} got the message, but its turn {word}{reason}"
 
 

@@ -128,6 +128,22 @@ async def test_a_receiver_that_fails_is_an_error_with_its_reason(
     assert (await asking.read(run)).status == "completed"
 
 
+async def test_a_receiver_that_stops_for_its_own_callers_word_is_an_error(
+    bench: Bench, asking: Asking
+) -> None:
+    one, other = await asking.agent(), await asking.agent()
+    run = await bench.script(one, calls(ask(other)), says("I see."))
+    await bench.carry(one)
+    lease = await bench.lease(other)
+    opened = await bench.service.leases.next_run(lease)
+    assert opened is not None
+    await bench.service.leases.finish(lease, opened.run.id, "requires_approval")
+    await bench.carry(one)
+    assert (
+        "its turn stopped to ask its own caller (requires_approval)" in (await only_result(bench, run)).text
+    )
+
+
 async def test_a_receiver_whose_run_is_cancelled_is_an_error(bench: Bench, asking: Asking) -> None:
     one, other = await asking.agent(), await asking.agent(says("Yes."))
     run = await bench.script(one, calls(ask(other)), says("I see."))
