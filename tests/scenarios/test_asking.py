@@ -75,3 +75,20 @@ async def test_a_worker_that_is_killed_while_its_agent_waits_changes_nothing(
     assert (await team_api.ended(run))["status"] == "completed"
     assert json.loads((await results(team_api, run))[0])["response"] == ["At last."]
     assert len(await team_api.get("/v1/runs/", agent_id=other)) == 1
+
+
+async def test_a_run_that_waits_is_cancelled_at_once(api: Api) -> None:
+    """Whom it asked goes on, and its agent answers the next message."""
+    slow = await api.agent(system=system({"text": "Yes.", "sleep_ms": 3000}))
+    one = await api.agent(include_multi_agent_tools=True)
+    run = await api.send(one, turn(ASK, other_agent_id=slow, message="Well?"), {"text": "Never said."})
+
+    async def asked() -> bool:
+        return len(await api.get("/v1/runs/", agent_id=slow)) == 1
+
+    await wait_until("the other was asked", asked)
+    assert await api.post(f"/v1/agents/{one}/messages/cancel", {}) == {run: "cancelled"}
+    assert (await api.ended(run, deadline_s=2))["status"] == "cancelled"
+    assert (await api.ended(await api.send(one, {"text": "Here."})))["status"] == "completed"
+    [other_run] = await api.get("/v1/runs/", agent_id=slow)
+    assert (await api.ended(other_run["id"]))["status"] == "completed"

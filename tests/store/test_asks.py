@@ -326,6 +326,14 @@ async def test_an_agent_that_waits_is_deleted_with_its_wait(team: Team) -> None:
     assert not [name for name in await team.names() if name.startswith(f"agent:{one.agent.id}")]
 
 
+async def test_all_of_an_agent_goes_with_it(team: Team) -> None:
+    """Also what should not be there without a run."""
+    agent = await team.agent()
+    await team.redis.hset(key(WS, "agent_awaits", agent.id), "run-1", "agent-1")  # type: ignore[misc]
+    await team.service.agents.delete(WS, agent.id, ALICE)
+    assert not [name for name in await team.names() if agent.id in name]
+
+
 async def test_a_wait_whose_deadline_has_passed_is_swept_once(team: Team) -> None:
     one, other = await at_work(team, pool="big"), await team.agent()
     patient = await at_work(team)

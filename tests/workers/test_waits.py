@@ -12,16 +12,20 @@ from service.errors import StoreUnreachable
 from service.queue import PREFIXES, QUEUE
 from service.records.agents import Agent
 from service.records.base import Page
+from service.records.messages import ToolCall, ToolReturn
 from service.records.runs import Run
 from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.keys import key
 from service.store.queue import QueueStore
+from tests.store.team import raw
 from tests.workers.asking import Asking, ask, ask_tagged, tell
-from tests.workers.bench import WS, Bench, WorkerKilled, call, calls, notes_in, says, wait_until
+from tests.workers.bench import PERSON, WS, Bench, WorkerKilled, call, calls, notes_in, says, wait_until
+from workers.tools.context import ToolContext
 
 pytestmark = pytest.mark.anyio
 
+ASK = "send_message_to_agent_and_wait_for_reply"
 NOTE = call("memory_insert", label="notes", new_string="seen")
 
 
@@ -59,12 +63,33 @@ async def has_expired(bench: Bench, agent: Agent) -> None:
     await wait_until("the wait expired", swept)
 
 
+def counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tools that are carried out from now on, in order."""
+    carried: list[str] = []
+    real = bench.loop._tools.run
+
+    async def run(context: ToolContext, call: ToolCall, allowed: list[str]) -> ToolReturn:
+        carried.append(call.name)
+        return await real(context, call, allowed)
+
+    monkeypatch.setattr(bench.loop._tools, "run", run)
+    return carried
+
+
 async def test_the_reply_queues_whoever_waited_for_it(bench: Bench, asking: Asking) -> None:
     one, other = await asking.agent(), await asking.agent(says("Yes."))
     await bench.script(one, calls(ask(other)), says("Fine."))
     await bench.carry(one)
     assert await bench.service.store.count(key(WS, "leases")) == 0
     await bench.carry(other)
+    assert f"step:{WS}:{one.id}:{await bench.generation(one)}" in await due(bench.service)
+
+
+async def test_the_deletion_of_a_receiver_queues_whoever_waited_for_it(bench: Bench, asking: Asking) -> None:
+    one, other = await asking.agent(), await asking.agent()
+    await bench.script(one, calls(ask(other)), says("Fine."))
+    await bench.carry(one)
+    await bench.service.agents.delete(WS, other.id, PERSON)
     assert f"step:{WS}:{one.id}:{await bench.generation(one)}" in await due(bench.service)
 
 
@@ -93,19 +118,11 @@ async def test_calls_before_the_one_that_waits_are_not_carried_out_again(
     """Neither by their effects nor at all; and the agent is not told of its own edit as of another's."""
     one, other = await asking.agent(blocks={"notes": "top"}), await asking.agent(says("Yes."))
     run = await bench.script(one, calls(NOTE, tell(other), ask(other), NOTE), says("Fine."))
-    carried: list[str] = []
-    real = bench.loop._tools.run
-
-    async def counted(context, call, allowed):  # type: ignore[no-untyped-def]
-        carried.append(call.name)
-        return await real(context, call, allowed)
-
-    monkeypatch.setattr(bench.loop._tools, "run", counted)
+    carried = counted(bench, monkeypatch)
     await bench.carry(one)
     assert await bench.text("notes") == "top\nseen"
     await asking.carry_all()
-    ask_name = "send_message_to_agent_and_wait_for_reply"
-    assert carried == ["memory_insert", "send_message_to_agent_async", ask_name, ask_name, "memory_insert"]
+    assert carried == ["memory_insert", "send_message_to_agent_async", ASK, ASK, "memory_insert"]
     assert [result.status for result in await bench.results(run)] == ["success"] * 4
     assert await bench.text("notes") == "top\nseen\nseen"
     assert len(await asked_of(bench, other)) == 2
@@ -114,12 +131,27 @@ async def test_calls_before_the_one_that_waits_are_not_carried_out_again(
 
 async def test_results_stored_for_a_wait_are_those_of_one_step(bench: Bench, asking: Asking) -> None:
     one, other = await asking.agent(blocks={"notes": "top"}), await asking.agent(says("Yes."))
-    run = await bench.script(one, calls(NOTE, ask(other)), calls(NOTE, ask(other)), says("Fine."))
+    run = await bench.script(one, calls(NOTE, ask(other)), calls(ask(other)), says("Fine."))
     await asking.carry_all()
-    assert await bench.text("notes") == "top\nseen\nseen"
+    assert [result.name for result in await bench.results(run)] == ["memory_insert", ASK, ASK]
     assert len(await asked_of(bench, other)) == 2
     assert (await asking.read(run)).status == "completed"
     assert await bench.service.store.hash(key(WS, "run_calls", run.id)) == {}
+
+
+async def test_results_of_an_answer_that_is_gone_are_no_results_of_the_next(
+    bench: Bench, asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await asking.agent(blocks={"notes": "top"}), await asking.agent(says("Yes."))
+    run = await bench.script(one, calls(NOTE, ask(other)), says("Fine."))
+    carried = counted(bench, monkeypatch)
+    await bench.carry(one)
+    [step] = await bench.service.runs.steps(WS, run.id)
+    await raw(bench.service.store).delete(key(WS, "step", step.id))
+    await asking.carry_all()
+    assert carried == ["memory_insert", ASK, "memory_insert", ASK]
+    assert await bench.text("notes") == "top\nseen"
+    assert (await asking.read(run)).status == "completed"
 
 
 async def test_a_reply_that_comes_before_the_wait_is_stored_lets_the_agent_go_on_at_once(
