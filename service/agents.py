@@ -21,6 +21,7 @@ from service.catalog import Catalog
 from service.errors import BlockwireError, Invalid
 from service.names import checked_name, random_name
 from service.prompts import STOCK_DESCRIPTIONS, compile_prompt, login_event, stock_system
+from service.queue import Queue
 from service.records.agents import Agent, AgentFields, AgentQuery, NewAgent
 from service.records.base import Micros, Page
 from service.records.blocks import Author, Block, BlockFields
@@ -66,12 +67,19 @@ class Agents:
     """The room of agent writes."""
 
     def __init__(
-        self, store: StoreClient, settings: Settings, blocks: Blocks, catalog: Catalog, clock: Clock
+        self,
+        store: StoreClient,
+        settings: Settings,
+        blocks: Blocks,
+        catalog: Catalog,
+        queue: Queue,
+        clock: Clock,
     ) -> None:
         seconds = settings.run_days * 86_400
         self._store = AgentStore(store, settings.history_kept, settings.change_count, seconds)
         self._blocks = blocks
         self._catalog = catalog
+        self._queue = queue
         self._clock = clock
 
     async def create(self, ws: str, new: NewAgent, by: Author, *, agent_id: str | None = None) -> Agent:
@@ -129,7 +137,7 @@ class Agents:
 
     async def delete(self, ws: str, agent_id: str, by: Author) -> None:
         """The agent with its messages and subscriptions. Its blocks stay, its open runs are cancelled."""
-        await self._store.delete(ws, agent_id, by)
+        await self._queue.nudge(ws, await self._store.delete(ws, agent_id, by))
 
     async def find(self, ws: str, query: AgentQuery, page: Page) -> list[Agent]:
         """One page of the agents that a query asks for, by creation unless it says otherwise."""

@@ -9,6 +9,7 @@ import structlog
 from arq.connections import ArqRedis
 
 from service.agents import Agents
+from service.asks import Asks
 from service.blocks import Blocks
 from service.catalog import Catalog
 from service.changes import Changes
@@ -44,6 +45,7 @@ class Service:
     runs: Runs
     output: Output
     leases: Leases
+    asks: Asks
     changes: Changes
     subscriptions: Subscriptions
     retries: Retries
@@ -62,9 +64,9 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     catalog = Catalog(settings)
     jobs = Queue(queue)
     blocks = Blocks(store, settings)
-    agents = Agents(store, settings, blocks, catalog, now)
+    agents = Agents(store, settings, blocks, catalog, jobs, now)
     changes = Changes(store, bell)
-    runs = Runs(store, settings, bell)
+    runs = Runs(store, settings, bell, jobs)
     return Service(
         settings=settings,
         catalog=catalog,
@@ -75,6 +77,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         runs=runs,
         output=Output(store, bell, runs),
         leases=Leases(store, settings, jobs),
+        asks=Asks(store, settings, jobs),
         changes=changes,
         retries=Retries(store),
         subscriptions=Subscriptions(store, agents, blocks, changes, jobs, now),

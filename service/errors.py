@@ -125,6 +125,18 @@ class LeaseLost(BlockwireError):
         self.agent_id = agent_id
 
 
+class AskCircle(BlockwireError):
+    """Agents would wait for each other; `agents` are those of the circle, each waiting for the next."""
+
+    def __init__(self, agents: Sequence[str]) -> None:
+        way = " -> ".join([*agents, agents[0]])
+        super().__init__(
+            f"nothing was sent: these agents would wait for each other ({way}). Answer without asking back, "
+            "or write with send_message_to_agent_async, which does not wait"
+        )
+        self.agents = list(agents)
+
+
 class NothingActive(BlockwireError):
     """The agent has no run that could be cancelled."""
 

@@ -88,7 +88,7 @@ class Leases:
         error: RunError | None = None,
     ) -> None:
         """A whole step with its messages; with a stop reason also the end of the run."""
-        await self._store.store_step(
+        woken = await self._store.store_step(
             lease,
             step,
             messages,
@@ -99,6 +99,7 @@ class Leases:
             stop_reason=stop_reason,
             error=error,
         )
+        await self._queue.nudge(lease.workspace, woken)
 
     async def tell(self, lease: Lease, run_id: str, events: Sequence[OutputEvent]) -> None:
         """Adds to what the run says to those who listen."""
@@ -110,7 +111,8 @@ class Leases:
         self, lease: Lease, run_id: str, stop_reason: StopReason, error: RunError | None = None
     ) -> None:
         """Ends a run that has no step to store."""
-        await self._store.finish(lease, run_id, stop_reason, error)
+        woken = await self._store.finish(lease, run_id, stop_reason, error)
+        await self._queue.nudge(lease.workspace, woken)
 
     async def sweep(self) -> list[tuple[str, Ready]]:
         """Queues every agent that nobody carries: (workspace, agent), with the reason."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import structlog
 
 from service.catalog import Catalog
-from service.errors import Invalid, StoreUnreachable
+from service.errors import Invalid
 from service.queue import Queue
 from service.records.base import Page
 from service.records.ids import new_id
@@ -70,10 +70,7 @@ class Messages:
         )
         stored, ready = await self._store.send(ws, run)
         if ready is not None:
-            try:
-                await self._queue.put_step(ws, ready)
-            except StoreUnreachable as failure:
-                log.warning("job.deferred", workspace=ws, agent_id=agent_id, reason=str(failure))
+            await self._queue.nudge(ws, [ready])
         log.info("message.sent", workspace=ws, agent_id=agent_id, run_id=run.id, kind=kind)
         return stored
 

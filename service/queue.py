@@ -10,17 +10,22 @@ write to the queue is trusted with every workspace.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
+import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms
 
+from service.errors import StoreUnreachable
 from service.records.base import DEFAULT_POOL
 from service.records.runs import Ready
 from service.settings import Settings
 from service.store.queue import QueueStore, answering
+
+log = structlog.get_logger()
 
 QUEUE = "blockwire:jobs"
 """The default pool's queue; another pool's has its name behind a colon."""
@@ -71,6 +76,14 @@ class Queue:
 
     def __init__(self, store: QueueStore) -> None:
         self._store = store
+
+    async def nudge(self, ws: str, ready: Iterable[Ready]) -> None:
+        """A job for each agent that became ready. Where the queue is away the sweeper makes up for it."""
+        for one in ready:
+            try:
+                await self.put_step(ws, one)
+            except StoreUnreachable as failure:
+                log.warning("job.deferred", workspace=ws, agent_id=one.agent_id, reason=str(failure))
 
     async def put_step(self, ws: str, ready: Ready) -> None:
         """A job for an agent that became ready. Raises StoreUnreachable; the sweeper makes up for that."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Literal
 
 from service.errors import Invalid, StoreUnreachable
+from service.queue import Queue
 from service.records.base import Page
 from service.records.messages import Message
 from service.records.runs import Run, Step
@@ -26,11 +27,12 @@ LOOK_AGAIN_S = 5.0
 class Runs:
     """Reading, waiting, and the ends that people bring about."""
 
-    def __init__(self, store: StoreClient, settings: Settings, bell: Bell) -> None:
+    def __init__(self, store: StoreClient, settings: Settings, bell: Bell, queue: Queue) -> None:
         self._keep_seconds = settings.run_days * 86_400
         self._store = RunStore(store)
         self._messages = MessageStore(store)
         self._bell = bell
+        self._queue = queue
 
     async def read(self, ws: str, run_id: str) -> Run:
         return await self._store.read(ws, run_id)
@@ -65,7 +67,9 @@ class Runs:
 
     async def cancel(self, ws: str, run_id: str) -> bool:
         """Ends a run, at once or when its worker hears of it. False if it had ended."""
-        return await self._store.cancel(ws, run_id, self._keep_seconds)
+        open, woken = await self._store.cancel(ws, run_id, self._keep_seconds)
+        await self._queue.nudge(ws, woken)
+        return open
 
     async def cancelled(self, ws: str, run_id: str) -> None:
         """Returns when somebody has asked for the end of a run; for the worker that carries it.

@@ -48,6 +48,12 @@ class Settings(BaseModel):
         default=600.0, gt=0, description="BLOCKWIRE_MODEL_TIMEOUT, seconds per model call"
     )
     model_retries: int = Field(default=2, ge=0, description="BLOCKWIRE_MODEL_RETRIES")
+    reply_timeout_s: float = Field(
+        default=600.0,
+        gt=0,
+        le=86_400,
+        description="BLOCKWIRE_REPLY_TIMEOUT, seconds an agent waits for another's reply",
+    )
     default_model: str | None = Field(default=None, description="LETTA_DEFAULT_LLM_HANDLE")
     default_embedding: str | None = Field(default=None, description="LETTA_DEFAULT_EMBEDDING_HANDLE")
     anthropic_api_key: str | None = Field(default=None, repr=False, description="ANTHROPIC_API_KEY")
@@ -96,6 +102,7 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "run_days": ("BLOCKWIRE_RUN_DAYS",),
     "model_timeout_s": ("BLOCKWIRE_MODEL_TIMEOUT",),
     "model_retries": ("BLOCKWIRE_MODEL_RETRIES",),
+    "reply_timeout_s": ("BLOCKWIRE_REPLY_TIMEOUT",),
     "default_model": ("LETTA_DEFAULT_LLM_HANDLE",),
     "default_embedding": ("LETTA_DEFAULT_EMBEDDING_HANDLE",),
     "anthropic_api_key": ("ANTHROPIC_API_KEY",),

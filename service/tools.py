@@ -360,7 +360,6 @@ _DEFINITIONS = (
         AgentMessageArguments,
         "Send a message to another agent and wait until it has answered. Returns its id and its answer. Use "
         "it when you cannot go on without the answer.",
-        available=False,
     ),
     _define(
         "send_message_to_agent_async",
@@ -368,7 +367,6 @@ _DEFINITIONS = (
         AgentMessageArguments,
         "Send a message to another agent without waiting for an answer. Use it to hand over work or to let "
         "it know something.",
-        available=False,
     ),
     _define(
         "send_message_to_agents_matching_tags",
@@ -376,7 +374,6 @@ _DEFINITIONS = (
         TaggedMessageArguments,
         "Send a message to every other agent with the given tags and collect the answers. Returns a list "
         "with the id and answer of each.",
-        available=False,
     ),
     _define(
         "search_memory",

@@ -32,6 +32,7 @@ from workers.tools.context import ToolContext
 from workers.tools.registry import Tools
 from workers.transcript import Transcript, gather, refresh
 from workers.voice import Voice
+from workers.waits import Waiting
 
 log = structlog.get_logger()
 
@@ -53,13 +54,20 @@ class Loop:
         self._stopping = True
 
     async def carry(self, lease: Lease) -> None:
-        """Runs an agent's inbox dry, or gives it back after its share. Raises LeaseLost, StoreUnreachable."""
+        """Runs an agent's inbox dry, or gives it back after its share, or when it waits for others.
+
+        Raises LeaseLost, StoreUnreachable.
+        """
         for _ in range(RUNS_PER_LEASE):
             open_run = await self._service.leases.next_run(lease)
             if open_run is None:
                 return
             with structlog.contextvars.bound_contextvars(run_id=open_run.run.id):
-                await self._carry_run(lease, open_run)
+                try:
+                    await self._carry_run(lease, open_run)
+                except Waiting as waiting:
+                    log.info("run.waiting", agent_ids=waiting.agent_ids)
+                    return
             if self._stopping:
                 log.info("agent.handed_back")
                 break
@@ -155,6 +163,7 @@ class Loop:
             if stored is not None:
                 log.info("step.resumed", step_id=stored.id)
                 return stored, None
+            transcript.results = {}
         run = transcript.run
         if run.step_count > 0:
             await refresh(self._service, lease, transcript)
@@ -234,11 +243,18 @@ class Loop:
             for name in tools_now(transcript)
             if not needs_approval(transcript.agent.tool_rules or [], name)
         ]
-        results = []
+        results = dict(transcript.results)
         for index, call in enumerate(calls):
+            if index in results:
+                continue
             context = ToolContext(self._service, lease, transcript, step_id, call.name, index)
-            results.append(await self._tools.run(context, call, allowed))
-        return results
+            try:
+                results[index] = await self._tools.run(context, call, allowed)
+            except Waiting:
+                await self._service.asks.wait(lease, transcript.run, transcript.seen, results)
+                raise
+        transcript.results = {}
+        return [results[index] for index in range(len(calls))]
 
     def _decide(
         self, transcript: Transcript, reply: ModelReply, results: list[ToolReturn]

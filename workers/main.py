@@ -21,7 +21,7 @@ from workers import jobs
 from workers.keeper import Keeper
 from workers.loop import Loop
 from workers.models.registry import Models
-from workers.tools import blocks, messages
+from workers.tools import agents, blocks, messages
 from workers.tools.registry import Tools
 from workers.wakeups import Dispatcher
 
@@ -33,7 +33,7 @@ RESULT_S = 3600
 
 
 def tools() -> Tools:
-    return Tools({**blocks.HANDLERS, **messages.HANDLERS})
+    return Tools({**blocks.HANDLERS, **messages.HANDLERS, **agents.HANDLERS})
 
 
 async def serve(settings: Settings) -> None:

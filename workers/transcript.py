@@ -15,7 +15,7 @@ from service.records.agents import Agent
 from service.records.base import Page
 from service.records.blocks import Block
 from service.records.ids import derived_id
-from service.records.messages import Message
+from service.records.messages import Message, ToolReturn
 from service.records.runs import Lease, OpenRun, Run, Usage
 from service.records.tools import Tool
 from service.tools import BUILT_IN
@@ -36,6 +36,8 @@ class Transcript:
     usage: Usage
     done: dict[str, str] = field(default_factory=dict)
     """effect id -> block id of what another worker did before this one took over."""
+    results: dict[int, ToolReturn] = field(default_factory=dict)
+    """index of a call -> its result, of the pending step, where the run waited after it was done."""
     labels: dict[str, str] = field(default_factory=dict)
     """block id -> the label under which the transcript tells of it."""
     called: list[str] = field(default_factory=list)
@@ -92,6 +94,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     )
     if open_run.step_id is not None:
         transcript.done = await service.blocks.effects(ws, run.id)
+        transcript.results = await service.asks.results(ws, run.id)
     if run.step_count == 0:
         transcript.messages += transcript.input()
     for note in await service.leases.notes(ws, run.id):

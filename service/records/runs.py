@@ -71,6 +71,11 @@ class Lease(Record):
     worker_id: str
 
 
+AskState = Literal["sent", "open", "ended", "late", "gone"]
+"""How a message to another agent stands: sent just now, or sent before and its run not ended, ended, not
+ended and no longer awaited, or deleted."""
+
+
 class RunError(Record):
     """Why a run failed, in words for its caller. `type` is V1's error type."""
 
@@ -185,4 +190,4 @@ class Ready(Record):
     agent_id: str
     generation: int
     pool: str
-    reason: Literal["sent", "woken", "returned", "lost", "waiting"] = "sent"
+    reason: Literal["sent", "woken", "returned", "lost", "waiting", "answered", "expired"] = "sent"

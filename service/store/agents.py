@@ -8,10 +8,12 @@ from service.errors import Invalid, LabelTaken, NotFound
 from service.records.agents import Agent, Subscription
 from service.records.base import Page
 from service.records.blocks import Author, BlockFields
+from service.records.runs import Ready
 from service.store.blocks import new_hash
 from service.store.client import StoreClient
 from service.store.keys import WORKSPACES_KEY, key
 from service.store.pages import rows_of
+from service.store.runs import woken
 
 _LIVE = {
     "created_at",
@@ -146,7 +148,8 @@ class AgentStore:
                 raise LabelTaken(label, holder)
         return bool(reply[0] == "ok")
 
-    async def delete(self, ws: str, agent_id: str, by: Author) -> None:
+    async def delete(self, ws: str, agent_id: str, by: Author) -> list[Ready]:
+        """Gives back the agents that waited for a reply of this one."""
         reply = await self._store.run(
             "agent_delete",
             ws,
@@ -157,6 +160,7 @@ class AgentStore:
         )
         if reply[0] != "ok":
             raise NotFound("agent", agent_id)
+        return woken(reply)
 
     async def page(
         self, ws: str, page: Page, keep: Callable[[Agent], bool], *, name: str | None, tag: str | None

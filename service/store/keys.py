@@ -49,6 +49,9 @@ KEYS: dict[str, Key] = {
     ),
     "ready": _single("ready", "zset: agent by ms since ready", "runs", "when taken"),
     "leases": _single("leases", "zset: agent by ms when its lease ends", "runs", "when released"),
+    "waits": _single(
+        "waits", "zset: agent by ms until which it waits for replies", "asks", "when it goes on"
+    ),
     "blocks": _single("blocks", "zset: block by seq", "blocks", "never"),
     "blocks_labelled": Key("blocks:label:", "zset: block by seq", "blocks", "with the last such block"),
     "blocks_tagged": Key("blocks:tag:", "zset: block by seq", "blocks", "with the last such block"),
@@ -77,6 +80,7 @@ KEYS: dict[str, Key] = {
     "agent_blocks": Key("agent:", "hash: label -> block", "blocks", WITH_AGENT, ":blocks"),
     "agent_inbox": Key("agent:", "list: runs not begun", "messages", WITH_AGENT, ":inbox"),
     "agent_woken": Key("agent:", "list: changes to be told (JSON)", "wake-ups", "when told", ":woken"),
+    "agent_awaits": Key("agent:", "hash: run -> agent whose reply is awaited", "asks", WITH_AGENT, ":awaits"),
     "agent_messages": Key("agent:", "zset: message by seq", "runs", WITH_AGENT, ":messages"),
     "agent_bodies": Key("agent:", "hash: message -> JSON", "runs", WITH_AGENT, ":bodies"),
     "agent_context": Key("agent:", "zset: message by seq", "runs", WITH_AGENT, ":context"),
@@ -87,6 +91,9 @@ KEYS: dict[str, Key] = {
     "run_messages": Key("run:", "list: message ids", "runs", WITH_RUN, ":messages"),
     "run_steps": Key("run:", "list: step ids", "runs", WITH_RUN, ":steps"),
     "run_notes": Key("run:", "list: notes of others' edits (JSON)", "runs", WITH_RUN, ":notes"),
+    "run_calls": Key(
+        "run:", "hash: what the calls of the step under way did", "asks", "with its step", ":calls"
+    ),
     "run_output": Key("run:", "stream, id = <seq>-0: event (JSON)", "runs", "3 h after its run", ":output"),
     "run_effects": Key("run:", "hash: effect id -> outcome (JSON)", "blocks", WITH_RUN, ":effects"),
     "steps": _single("steps", "zset: step by seq", "runs", "trimmed with the runs, or when they ran out"),

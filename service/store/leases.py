@@ -10,7 +10,7 @@ from service.records.runs import Lease, OpenRun, Ready, Run, RunError, Step, Sto
 from service.store.client import Reply, StoreClient, flat
 from service.store.keys import key
 from service.store.messages import body_of
-from service.store.runs import to_open_run
+from service.store.runs import to_open_run, woken
 
 
 def _fenced(reply: Reply, lease: Lease) -> Reply:
@@ -130,10 +130,13 @@ class LeaseStore:
         seen: Mapping[str, int],
         stop_reason: StopReason | None,
         error: RunError | None = None,
-    ) -> None:
-        """A whole step with its messages, and the end of its run if there is a stop reason."""
+    ) -> list[Ready]:
+        """A whole step with its messages, and the end of its run if there is a stop reason.
+
+        Gives back the agents that waited for this end.
+        """
         stamped = step.created_at > 0
-        _fenced(
+        reply = _fenced(
             await self._store.run(
                 "step_store",
                 lease.workspace,
@@ -155,6 +158,7 @@ class LeaseStore:
             ),
             lease,
         )
+        return woken(reply)
 
     async def tell(self, lease: Lease, run_id: str, events: Sequence[str]) -> None:
         """Adds events (JSON) to a run's output."""
@@ -167,9 +171,9 @@ class LeaseStore:
 
     async def finish(
         self, lease: Lease, run_id: str, stop_reason: StopReason, error: RunError | None
-    ) -> None:
-        """Ends a run that has no step to store."""
-        _fenced(
+    ) -> list[Ready]:
+        """Ends a run that has no step to store. Gives back the agents that waited for this end."""
+        reply = _fenced(
             await self._store.run(
                 "run_finish",
                 lease.workspace,
@@ -183,6 +187,7 @@ class LeaseStore:
             ),
             lease,
         )
+        return woken(reply)
 
     async def sweep(self, ws: str, ready_ms: int) -> list[Ready]:
         reply = await self._store.run("sweep", ws, ready_ms)

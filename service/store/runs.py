@@ -7,8 +7,8 @@ from typing import Any
 from service.errors import NotFound
 from service.records.base import Page
 from service.records.blocks import Change
-from service.records.runs import OpenRun, Run, Step
-from service.store.client import StoreClient
+from service.records.runs import OpenRun, Ready, Run, Step
+from service.store.client import Reply, StoreClient
 from service.store.keys import key
 from service.store.pages import rows_of
 
@@ -56,6 +56,14 @@ def to_open_run(hash: Mapping[str, str]) -> OpenRun:
     )
 
 
+def woken(reply: Reply) -> list[Ready]:
+    """The agents that became ready in a script whose reply names them behind its first word."""
+    return [
+        Ready(agent_id=reply[i], generation=int(reply[i + 1]), pool=reply[i + 2], reason="answered")
+        for i in range(1, len(reply), 3)
+    ]
+
+
 class RunStore:
     """Runs as everybody reads them."""
 
@@ -95,12 +103,12 @@ class RunStore:
         )
         return [*([state["run_id"]] if "run_id" in state else []), *inbox]
 
-    async def cancel(self, ws: str, run_id: str, keep_seconds: int) -> bool:
-        """False for a run that has ended already."""
+    async def cancel(self, ws: str, run_id: str, keep_seconds: int) -> tuple[bool, list[Ready]]:
+        """False for a run that has ended already; and the agents that became ready."""
         reply = await self._store.run("run_cancel", ws, run_id, keep_seconds)
         if reply[0] == "missing":
             raise NotFound("run", run_id)
-        return bool(reply[0] != "ended")
+        return reply[0] != "ended", woken(reply)
 
     async def is_cancelled(self, ws: str, run_id: str) -> bool:
         return await self._store.field(key(ws, "run", run_id), "cancel") == "1"

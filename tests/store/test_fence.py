@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import service.store
-from service.errors import LeaseLost
+from service.errors import LeaseLost, NotFound
 from service.records.blocks import Author, Block, BlockFields, Edit
 from service.records.messages import Message
 from service.records.runs import Lease, Run, Step, Usage
@@ -43,6 +43,11 @@ def store_step(team: Team, lease: Lease, run: Run, block: Block) -> Awaitable[ob
     )
 
 
+def ask(team: Team, lease: Lease, run: Run, block: Block) -> Awaitable[object]:
+    """The receiver is not there; the fence is looked at first."""
+    return team.service.asks.ask(lease, run, "agent-x", "Hello.", "run-x", waits=True)
+
+
 ACTS: dict[str, Act] = {
     "block_edit": edit,
     "block_create": create,
@@ -55,6 +60,9 @@ ACTS: dict[str, Act] = {
     "step_answer": lambda team, lease, run, block: team.leases.store_answer(lease, STEP),
     "step_store": store_step,
     "output_tell": lambda team, lease, run, block: team.leases.tell(lease, run.id, ["{}"]),
+    "message_ask": ask,
+    "call_decide": lambda team, lease, run, block: team.service.asks.decide(lease, run, 0, ["agent-x"]),
+    "run_wait": lambda team, lease, run, block: team.service.asks.wait(lease, run, {}, {}),
     "run_finish": lambda team, lease, run, block: team.leases.finish(lease, run.id, "end_turn", None),
 }
 
@@ -90,6 +98,10 @@ async def test_a_lease_that_is_held_lets_the_same_through(team: Team, script: st
     block = await team.block()
     agent = await team.agent(block)
     lease, open_run = await team.working(agent)
+    if script == "message_ask":
+        with pytest.raises(NotFound):
+            await ACTS[script](team, lease, open_run.run, block)
+        return
     await ACTS[script](team, lease, open_run.run, block)
 
 

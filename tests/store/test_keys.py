@@ -51,11 +51,14 @@ async def one_of_everything(team: Team) -> set[str]:
     await service.leases.store_step(
         lease, run, step, [answer], usage=Usage(), context_tokens=1, seen={}, stop_reason=None
     )
+    await service.asks.ask(lease, run, other.id, "Hello.", "run-asked", waits=True)
+    await service.asks.wait(lease, run, {}, {})
     heard = await service.messages.send(WS, agent.id, [NewMessage(content="x")], RunOptions(output="steps"))
     await service.runs.cancel(WS, heard.id)
     await service.retries.named(WS, "key", "asked", "run")
     await service.retries.remember(WS, "asked", "run-1")
     await team.send(agent)
+    await team.working(await team.agent())
     cursor = await service.subscriptions.cursor(WS)
     changes = await service.subscriptions.changes_after(WS, cursor, 100)
     wake = Run(id="run-wake", agent_id=other.id, created_at=0)

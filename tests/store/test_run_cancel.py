@@ -40,7 +40,7 @@ async def test_a_run_not_begun_ends_at_once_and_leaves_the_inbox(team: Team, run
     agent = await team.agent()
     first, second = await team.send(agent), await team.send(agent)
     assert await runs.open_ids(WS, agent.id) == [first, second]
-    assert await runs.cancel(WS, first, RUN_SECONDS)
+    assert (await runs.cancel(WS, first, RUN_SECONDS))[0]
     run = await runs.read(WS, first)
     assert (run.status, run.stop_reason, run.started_at) == ("cancelled", "cancelled", None)
     assert run.completed_at is not None
@@ -59,7 +59,7 @@ async def test_a_run_under_way_is_marked_and_its_worker_rung(team: Team, runs: R
     async with bell.listen(key(WS, "output"), run_id) as rings:
         assert await rings.get() is None
         assert not await runs.is_cancelled(WS, run_id)
-        assert await runs.cancel(WS, run_id, RUN_SECONDS)
+        assert (await runs.cancel(WS, run_id, RUN_SECONDS))[0]
         assert await rings.get() == f"{run_id} cancelling"
     await bell.close()
     assert await runs.is_cancelled(WS, run_id)
@@ -74,7 +74,7 @@ async def test_a_run_that_ended_is_left_as_it_is(team: Team, runs: RunStore) -> 
     agent = await team.agent()
     run_id = await ended(team, agent, "step-1")
     before = await team.everything()
-    assert not await runs.cancel(WS, run_id, RUN_SECONDS)
+    assert not (await runs.cancel(WS, run_id, RUN_SECONDS))[0]
     assert await team.everything() == before
 
 
@@ -91,7 +91,7 @@ async def test_a_run_not_begun_leaves_the_one_under_way_its_agents(team: Team, r
     agent = await team.agent()
     lease, open_run = await team.working(agent)
     waiting = await team.send(agent)
-    assert await runs.cancel(WS, waiting, RUN_SECONDS)
+    assert (await runs.cancel(WS, waiting, RUN_SECONDS))[0]
     assert (await team.state(agent))["run_id"] == open_run.run.id
     again = await team.leases.next_run(lease)
     assert again is not None
@@ -110,7 +110,7 @@ async def test_an_unread_wakeup_is_forgotten_with_its_changes(team: Team, runs: 
         wake = Run(id=f"run-wake-{number}", agent_id=agent.id, created_at=0, kind="wakeup")
         await rooms.wake(WS, cursor, changes[-1].id, [(wake, changes[-1:])])
         if number == 1:
-            assert await runs.cancel(WS, wake.id, RUN_SECONDS)
+            assert (await runs.cancel(WS, wake.id, RUN_SECONDS))[0]
             assert "wake_run" not in await team.state(agent)
             assert await team.store.items(key(WS, "agent_woken", agent.id)) == []
     _, open_run = await team.working(agent)

@@ -162,9 +162,6 @@ def test_tools_that_nothing_answers_yet_say_so() -> None:
     assert waiting == {
         "archival_memory_insert",
         "archival_memory_search",
-        "send_message_to_agent_and_wait_for_reply",
-        "send_message_to_agent_async",
-        "send_message_to_agents_matching_tags",
         "search_memory",
         "store_memories",
         "rethink_user_memory",

@@ -61,11 +61,12 @@ def _text(message: Message) -> str:
     parts = [message.plain_text()]
     for call in message.tool_calls:
         if call.name == "send_message":
-            parts.append(_spoken(call.arguments))
+            parts.append(spoken(call.arguments))
     return "\n".join(part for part in parts if part)
 
 
-def _spoken(arguments: str) -> str:
+def spoken(arguments: str) -> str:
+    """What a call of `send_message` says; nothing where that cannot be read."""
     try:
         found = json.loads(arguments)
     except ValueError:

@@ -1,7 +1,7 @@
 -- Deletes an agent, its messages and subscriptions; its blocks stay, only detached. Runs not ended are cancelled.
 --
 -- ARGV  1 agent  2 author as JSON  3 changes kept  4 seconds runs are kept
--- Reply {'ok'}  {'missing'}
+-- Reply {'ok', agent, generation, pool, …} (agents that waited for this one)  {'missing'}
 -- include: attachment
 -- include: run_end
 local agent = ARGV[1]
@@ -26,7 +26,8 @@ redis.call('ZREM', K.agents_named(record.name), agent)
 for _, tag in ipairs(record.tags) do redis.call('ZREM', K.agents_tagged(tag), agent) end
 redis.call('ZREM', K.ready(), agent)
 redis.call('ZREM', K.leases(), agent)
+redis.call('ZREM', K.waits(), agent)
 redis.call('DEL', K.agent(agent), K.agent_state(agent), K.agent_blocks(agent), K.agent_inbox(agent),
   K.agent_woken(agent), K.agent_messages(agent), K.agent_bodies(agent), K.agent_context(agent), K.agent_runs(agent),
-  K.agent_steps(agent))
-return {'ok'}
+  K.agent_steps(agent), K.agent_awaits(agent))
+return with_woken('ok')

@@ -1,7 +1,9 @@
--- Cancels a run: one not begun ends at once, one under way is asked to stop and its worker rung.
+-- Cancels a run: one not begun ends at once, one under way is asked to stop and its worker rung; where it waits for
+-- replies and has no worker, its agent is made ready, so that one comes and ends it.
 --
 -- ARGV  1 run  2 seconds it is kept
--- Reply {'cancelled'}  {'asked'}  {'ended'} (it had ended before)  {'missing'}
+-- Reply {'cancelled', agent, generation, pool, …} (agents that became ready)  {'asked', the same}
+--       {'ended'} (it had ended before)  {'missing'}
 -- include: run_end
 local run = ARGV[1]
 local found = redis.call('HMGET', K.run(run), 'record', 'status')
@@ -10,7 +12,8 @@ local agent = cjson.decode(found[1]).agent_id
 if found[2] == 'running' then
   redis.call('HSET', K.run(run), 'cancel', '1')
   redis.call('PUBLISH', K.output(), run .. ' cancelling')
-  return {'asked'}
+  if is_waiting(agent) then go_on(agent) end
+  return with_woken('asked')
 end
 if found[2] ~= 'created' then return {'ended'} end
 redis.call('LREM', K.agent_inbox(agent), 1, run)
@@ -19,4 +22,4 @@ if redis.call('HGET', K.agent_state(agent), 'wake_run') == run then
   redis.call('DEL', K.agent_woken(agent))
 end
 run_end(agent, run, 'cancelled', 'cancelled', '', ARGV[2])
-return {'cancelled'}
+return with_woken('cancelled')

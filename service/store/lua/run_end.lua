@@ -1,8 +1,9 @@
--- run_end(agent, run, stop_reason, status, error, keep): the end of a run, once; its caller is rung.
--- What only a worker needed goes at once.
+-- run_end(agent, run, stop_reason, status, error, keep): the end of a run, once; its caller is rung, and an agent that
+-- waited for it alone goes on (woken, in awaits.lua). What only a worker needed goes at once.
 -- keep: seconds until all that belongs to the run goes. Past RUNS_KEPT runs of an agent the oldest go at once.
 -- include: clock
 -- include: output
+-- include: awaits
 local RUNS_KEPT = 1000
 local OUTPUT_SECONDS = 10800
 local STEPS_LOOKED_AT = 100
@@ -39,13 +40,15 @@ local function run_end(agent, run, stop_reason, status, error, keep)
   if error ~= '' then redis.call('HSET', K.run(run), 'error', error) end
   if redis.call('HGET', K.agent_state(agent), 'run_id') == run then
     redis.call('HDEL', K.agent_state(agent), 'run_id')
+    redis.call('DEL', K.agent_awaits(agent))
   end
+  replied(run)
   tell(run, '{"kind":"end"}')
   local took = before[2] and math.floor((tonumber(MICROS) - tonumber(before[2])) / 1000) or 0
   redis.call('HSET', K.agent(agent), 'last_run_completion', MICROS, 'last_stop_reason', stop_reason,
     'last_run_duration_ms', string.format('%d', took))
   redis.call('HDEL', K.run(run), 'prompt', 'seen', 'causes', 'step_id')
-  redis.call('DEL', K.run_notes(run))
+  redis.call('DEL', K.run_notes(run), K.run_calls(run))
   for _, part in ipairs(parts_of(run)) do redis.call('EXPIRE', part, keep) end
   redis.call('EXPIRE', K.run_output(run), OUTPUT_SECONDS)
   for _, step in ipairs(redis.call('LRANGE', K.run_steps(run), 0, -1)) do redis.call('EXPIRE', K.step(step), keep) end

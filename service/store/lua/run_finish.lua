@@ -1,9 +1,9 @@
 -- Ends a run that has no step to store.
 --
 -- ARGV  1 agent  2 generation  3 run  4 stop reason  5 status  6 error as JSON or ''  7 seconds it is kept
--- Reply {'ok'}  {'fence'}
+-- Reply {'ok', agent, generation, pool, …} (agents that waited for it)  {'fence'}
 -- include: fence
 -- include: run_end
 if not fenced(ARGV[1], ARGV[2]) then return {'fence'} end
 run_end(ARGV[1], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
-return {'ok'}
+return with_woken('ok')

@@ -1,9 +1,11 @@
 -- Finds agents nobody carries: leases that ran out are raised to a new generation, agents ready for too long are
--- named again. The caller queues a job for each; a duplicate is harmless.
+-- named again, waits whose deadline has passed or that have nothing left to wait for end. The caller queues a job for
+-- each; a duplicate is harmless.
 --
 -- ARGV  1 ms an agent may be ready before it is named again
--- Reply {agent, generation, pool, 'lost' or 'waiting', …}
--- include: ready
+-- Reply {agent, generation, pool, 'lost', 'waiting', 'expired' or 'answered', …}
+-- include: awaits
+local LOOKED_AT = 100
 local found = {}
 for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K.leases(), '-inf', MILLIS, 'LIMIT', 0, 100)) do
   redis.call('ZREM', K.leases(), agent)
@@ -19,6 +21,23 @@ for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K.ready(), '-inf', MILLIS - t
     for _, word in ipairs({agent, state[2], state[3] or 'default', 'waiting'}) do table.insert(found, word) end
   else
     redis.call('ZREM', K.ready(), agent)
+  end
+end
+for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K.waits(), '-inf', MILLIS, 'LIMIT', 0, LOOKED_AT)) do
+  if is_waiting(agent) then
+    local back = go_on(agent)
+    for _, word in ipairs({agent, back[1], back[2], 'expired'}) do table.insert(found, word) end
+  else
+    redis.call('ZREM', K.waits(), agent)
+  end
+end
+-- One page of those that wait, another one each second: should a wake-up ever be lost, this makes up for it.
+local pages = math.ceil(redis.call('ZCARD', K.waits()) / LOOKED_AT)
+local first = pages > 0 and math.floor(MILLIS / 1000) % pages * LOOKED_AT or 0
+for _, agent in ipairs(redis.call('ZRANGE', K.waits(), first, first + LOOKED_AT - 1)) do
+  if is_waiting(agent) and redis.call('EXISTS', K.agent_awaits(agent)) == 0 then
+    local back = go_on(agent)
+    for _, word in ipairs({agent, back[1], back[2], 'answered'}) do table.insert(found, word) end
   end
 end
 return found

@@ -5,7 +5,7 @@ import pytest
 from service.errors import IdReused, StoreUnreachable
 from service.tools import BUILT_IN
 from tests.workers.bench import Bench, call, calls, says
-from workers.tools import blocks, messages
+from workers.tools import agents, blocks, messages
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ async def test_a_tool_that_exists_but_cannot_be_run_yet_is_not_offered_and_refus
 
 def test_every_tool_that_is_offered_can_be_run() -> None:
     offered = {name for name, definition in BUILT_IN.items() if definition.available}
-    assert offered == {*blocks.HANDLERS, *messages.HANDLERS}
+    assert offered == {*blocks.HANDLERS, *messages.HANDLERS, *agents.HANDLERS}
 
 
 async def test_a_tool_that_never_existed_is_refused_like_one_that_is_not_attached(bench: Bench) -> None:
