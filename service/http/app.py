@@ -18,6 +18,7 @@ from service.http import (
     runs,
     steps,
     subscriptions,
+    tokens,
     tools,
 )
 from service.http.docs import documentation
@@ -36,6 +37,7 @@ ROUTES: list[Route] = [
     *runs.ROUTES,
     *steps.ROUTES,
     *models.ROUTES,
+    *tokens.ROUTES,
     *health.ROUTES,
 ]
 

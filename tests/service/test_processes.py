@@ -354,12 +354,14 @@ def test_a_host_that_is_nowhere_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "blockwire.example"])
-def test_a_host_that_others_reach_is_refused_while_there_is_no_authentication(
+def test_a_host_that_others_reach_is_refused_while_there_are_no_tokens(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "socket", lambda *_: pytest.fail("it listened"))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("it was looked up"))
-    with pytest.raises(Invalid, match=f"host: '{host}' can be reached .* no authentication yet.*--insecure"):
+    with pytest.raises(
+        Invalid, match=f"host: '{host}' can be reached .* no tokens.*token create.*--insecure"
+    ):
         open_listener(host, 0)
 
 
