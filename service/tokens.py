@@ -40,7 +40,7 @@ KEPT_S = 5.0
 """How long a check is believed without asking again, and how often open streams look."""
 KEPT_MOST = 10_000
 IN_WORKSPACE_MOST = 1_000
-NAME_MOST = 100
+NAME_MOST = 200
 _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
