@@ -18,9 +18,10 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from service import children, leash, processes
+from service.bootstrap import open_tokens
 from service.entry import WONT_WORK, python_module
 from service.errors import Invalid, StoreUnreachable
-from service.processes import Child, Pace, ProcessGroup, open_listener, store_for
+from service.processes import Child, Pace, ProcessGroup, listen, open_listener, store_for
 from service.settings import Settings, environment_for
 
 QUICK = Pace(grace=10, first_pause=0.05, longest_pause=0.2, settled=60)
@@ -387,6 +388,26 @@ def test_a_name_with_several_addresses_is_listened_to_on_the_older_kind(
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: both)
     with open_listener("localhost", 0) as listener:
         assert listener.family == socket.AF_INET
+
+
+async def test_with_tokens_it_listens_beyond_this_machine_and_without_it_does_not(tmp_path: Path) -> None:
+    told = Settings(data_dir=tmp_path / "data", host="0.0.0.0", port=0)
+    with pytest.raises(Invalid, match=r"can be reached .* the store has no tokens"):
+        await listen(told)
+    assert not told.data_dir.exists()
+    async with store_for(told) as reachable, open_tokens(reachable) as tokens:
+        with pytest.raises(Invalid, match="no tokens"):
+            await listen(told)
+        await tokens.create("default", "read")
+    with await listen(told) as listener:
+        assert listener.getsockname()[0] == "0.0.0.0"
+
+
+async def test_on_loopback_no_store_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "store_for", lambda _: pytest.fail("it was opened"))
+    for told in ({"host": "127.0.0.1"}, {"host": "0.0.0.0", "insecure": True}):
+        with await listen(Settings.model_validate({"port": 0, "data_dir": tmp_path} | told)) as listener:
+            assert listener.getsockname()[0] == told["host"]
 
 
 @asynccontextmanager
