@@ -7,7 +7,8 @@ from no browser and is let in.
 
 A server that listens beyond loopback because there were tokens may lose the last
 of them: then whoever calls from another machine is a stranger too, whatever the
-headers say. With tokens none of this matters: a token is what no web page has.
+headers say, and so is whom a proxy on this machine says it speaks for. With
+tokens none of this matters: a token is what no web page has.
 """
 
 from functools import lru_cache
@@ -17,6 +18,7 @@ from service.http.calls import Headers
 from service.http.errors import Stranger
 from service.loopback import is_loopback
 
+_PROXIES_SAY = (b"x-forwarded-for", b"x-real-ip")
 _REMEDY = (
     "make a token with `blockwire token create` and send it, or start the server with --insecure "
     "(BLOCKWIRE_INSECURE=1) to let in everybody who reaches it"
@@ -24,8 +26,11 @@ _REMEDY = (
 
 
 def refuse_strangers(headers: Headers, caller: str | None = None) -> None:
-    """Raises Stranger unless Host and Origin and the caller's address, where known, are loopback."""
-    if caller is not None and not is_loopback(caller.removeprefix("::ffff:")):
+    """Raises Stranger unless Host and Origin and the caller's addresses, where known, are loopback."""
+    callers = [] if caller is None else [caller]
+    for name in _PROXIES_SAY:
+        callers += headers[name].decode("latin-1").split(",") if name in headers else []
+    if not all(is_loopback(one.strip().removeprefix("::ffff:")) for one in callers):
         raise Stranger(f"this server answers to its own machine only, as it has no tokens; {_REMEDY}")
     host = headers.get(b"host")
     if host is not None and not _names_loopback(b"//" + host):
