@@ -37,6 +37,7 @@ from service.http.guard import refuse_strangers
 from service.http.routing import Route, Table, check_ids
 from service.records.base import DEFAULT_WORKSPACE
 from service.records.tokens import Permit
+from service.records.tokens import Scope as TokenScope
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,100}")
 _NOTHING = Nothing()
@@ -98,7 +99,8 @@ class Door(BaseRoute):
 
     async def _enter(self, service: Service, route: Route | None, scope: Scope, headers: Headers) -> Permit:
         """Leave to call this route. Raises Unauthorized, ScopeTooSmall, TooManyRequests or Stranger."""
-        if route is not None and route.needs == "none":
+        needs = "read" if route is None else route.needs
+        if needs == "none":
             if not await _has_tokens(service):
                 self._guard(scope, headers)
             return _ANYBODY
@@ -107,8 +109,7 @@ class Door(BaseRoute):
             self._guard(scope, headers)
         else:
             await service.tokens.count(permit.token)
-        if route is not None:
-            _check_scope(route, permit)
+        _check_scope(needs, permit)
         return permit
 
     def _guard(self, scope: Scope, headers: Headers) -> None:
@@ -148,11 +149,8 @@ async def _has_tokens(service: Service) -> bool:
         return True
 
 
-def _check_scope(route: Route, permit: Permit) -> None:
+def _check_scope(needed: TokenScope, permit: Permit) -> None:
     """Without tokens everybody who is let in may do everything but make tokens."""
-    needed = route.needs
-    if needed == "none":
-        return
     if permit.token is None:
         if needed == "admin":
             raise ScopeTooSmall(needed, None)

@@ -278,6 +278,28 @@ async def test_another_process_hears_of_a_revocation(
     await bell.close()
 
 
+async def test_a_revocation_that_a_process_cannot_hear_holds_for_it_all_the_same(
+    real_store: StoreClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bell's connection is cut, and does not come back before the token is revoked and tried again."""
+    bell = Bell(real_store)
+    here, there = Tokens(real_store, bell, settings, now), Tokens(real_store, bell, settings, now)
+    token, secret = await here.create(WS, "read")
+    await here.create(WS, "read")
+    await hearing(there, secret)
+    monkeypatch.setattr(bell, "_connect", lambda: asyncio.Event().wait())
+    assert await raw(real_store).client_kill_filter(_type="pubsub") >= 1
+
+    async def deaf() -> bool:
+        return not bell.hears(TOKENS_CHANNEL)
+
+    await wait_until("the bell noticed", deaf)
+    assert not await refused(there, secret)
+    await here.revoke(token.id)
+    assert await refused(there, secret)
+    await bell.close()
+
+
 async def test_another_process_hears_of_the_first_token(
     tokens: Tokens, store: StoreClient, settings: Settings
 ) -> None:
