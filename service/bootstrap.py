@@ -28,6 +28,7 @@ from service.store.client import StoreClient
 from service.store.keys import SCHEMA, SCHEMA_KEY, WORKSPACES_KEY
 from service.store.queue import QueueStore
 from service.subscriptions import Subscriptions
+from service.tokens import Tokens
 
 log = structlog.get_logger()
 
@@ -49,6 +50,7 @@ class Service:
     changes: Changes
     subscriptions: Subscriptions
     retries: Retries
+    tokens: Tokens
     queue: QueueStore
     bell: Bell
     store: StoreClient
@@ -81,6 +83,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         changes=changes,
         retries=Retries(store),
         subscriptions=Subscriptions(store, agents, blocks, changes, jobs, now),
+        tokens=Tokens(store, bell, settings, now),
         queue=queue,
         bell=bell,
         store=store,
@@ -121,4 +124,19 @@ async def open_service(settings: Settings, arq: ArqRedis | None = None) -> Async
     finally:
         if pool is not None and arq is None:
             await pool.aclose()
+        await store.close()
+
+
+@asynccontextmanager
+async def open_tokens(settings: Settings) -> AsyncIterator[Tokens]:
+    """The room of tokens alone, for the command line and for whoever decides where to listen."""
+    if settings.redis_url is None:
+        raise ValueError("settings name no store; open one first (service/processes.py: store_for)")
+    store = StoreClient.connect(settings.redis_url)
+    bell = Bell(store)
+    try:
+        await prepare(store)
+        yield Tokens(store, bell, settings, now)
+    finally:
+        await bell.close()
         await store.close()

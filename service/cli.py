@@ -124,6 +124,45 @@ def _asked(options: argparse.Namespace, filters: Mapping[str, str]) -> list[str]
     return [f"{query}={value}" for query, value in given.items() if value is not None]
 
 
+def _add_token(parser: argparse.ArgumentParser) -> None:
+    acts = parser.add_subparsers(dest="act", metavar="ACT", title="acts", required=True)
+    create = acts.add_parser("create", help="make a token; its secret is printed once, alone, to stdout")
+    create.add_argument("--workspace", metavar="NAME", required=True, help="what it opens; made if need be")
+    create.add_argument(
+        "--scope",
+        choices=("read", "write", "admin"),
+        required=True,
+        help="write may read too, admin may also make and revoke its workspace's tokens",
+    )
+    create.add_argument("--name", metavar="TEXT", default="", help="told in the history of what it changes")
+    create.add_argument(
+        "--expires", metavar="WHEN", default="", help="30d, 12h, 45m, or a day: 2026-12-31 (UTC, inclusive)"
+    )
+    create.add_argument(
+        "--rate",
+        metavar="N",
+        default="",
+        help="requests per minute; 0: no limit (default: BLOCKWIRE_RATE_LIMIT, no limit)",
+    )
+    listed = acts.add_parser("list", help="list all tokens, never their secrets")
+    listed.add_argument("--json", action="store_true", help="as JSON")
+    revoke = acts.add_parser("revoke", help="end a token at once")
+    revoke.add_argument("id", metavar="ID", help="token-…, as the list shows it")
+    for act in (create, listed, revoke):  # so that it may stand behind the act, too
+        option = OPTIONS["--data"]
+        act.add_argument(
+            "--data", dest=option.field, metavar=option.metavar, help=option.help, default=argparse.SUPPRESS
+        )
+
+
+def _token(options: argparse.Namespace) -> list[str]:
+    if options.act == "create":
+        return ["create", options.workspace, options.scope, options.name, options.expires, options.rate]
+    if options.act == "list":
+        return ["list", "json" if options.json else ""]
+    return ["revoke", options.id]
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
@@ -225,6 +264,15 @@ VERBS = (
         arguments=_json,
     ),
     Verb(
+        "token",
+        "make, list and revoke tokens: who may use the HTTP API, and which workspace",
+        "blockwire token create --workspace team-a --scope write --expires 90d",
+        "service.token_command",
+        ("--data",),
+        add_arguments=_add_token,
+        arguments=_token,
+    ),
+    Verb(
         "demo",
         "show it at work: three workers read a text into one block, a supervisor sums it up",
         "blockwire demo README.md",
@@ -290,8 +338,8 @@ def _add_options(parser: argparse.ArgumentParser, verb: Verb) -> None:
             "--insecure",
             action="store_true",
             default=None,
-            help="listen on other machines' requests too, although anybody who reaches the port "
-            "can read and change everything: there is no authentication yet",
+            help="listen on other machines' requests even without tokens: anybody who reaches the port "
+            "can then read and change everything",
         )
 
 

@@ -170,6 +170,40 @@ class CannotUndo(BlockwireError):
         self.value = value
 
 
+class Unauthorized(BlockwireError):
+    """No token, or one that is unknown, revoked or has run out; which of these is not told."""
+
+
+class ScopeTooSmall(BlockwireError):
+    """The token may not do this; `needed` is the scope that may. Without tokens nobody is an admin."""
+
+    def __init__(self, needed: str, has: str | None) -> None:
+        if has is None:
+            reason = "there are no tokens yet; make the first with `blockwire token create`"
+        else:
+            reason = f"yours has the scope {has}"
+        super().__init__(f"this needs a token of scope {needed}; {reason}")
+        self.needed = needed
+
+
+class TooManyRequests(BlockwireError):
+    """The token has spent its rate; the next request is let in after `wait_s` seconds."""
+
+    def __init__(self, rate: int, wait_s: int) -> None:
+        super().__init__(f"this token may send {rate} requests per minute; try again in {wait_s} s")
+        self.wait_s = wait_s
+
+
+class LastToken(BlockwireError):
+    """Revoking it would open the server to everybody who is let in without tokens."""
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(
+            f"{token_id} is the last token of this server, which would be open to everybody on its machine "
+            f"without it; make another one first, or use `blockwire token revoke {token_id}` there"
+        )
+
+
 class UnknownModel(BlockwireError):
     """No such model handle. `embedding` says which of the two lists was searched."""
 

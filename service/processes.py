@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from service.bootstrap import open_tokens
 from service.children import end_child, kill_child, start_child
 from service.entry import WONT_WORK, one_line_errors, python_module, settings_or_exit
 from service.errors import Invalid
@@ -58,6 +59,20 @@ async def store_for(settings: Settings) -> AsyncIterator[Settings]:
         yield settings.model_copy(update={"redis_url": store.url})
 
 
+async def listen(settings: Settings) -> socket.socket:
+    """A listener where the settings say; beyond loopback only if the store has tokens, or if told."""
+    may_be_reached = settings.insecure or (not is_loopback(settings.host) and await _has_tokens(settings))
+    return open_listener(settings.host, settings.port, insecure=may_be_reached)
+
+
+async def _has_tokens(settings: Settings) -> bool:
+    """Whether the store has any; one that is not there yet is not made for that."""
+    if settings.redis_url is None and not settings.data_dir.expanduser().is_dir():
+        return False
+    async with store_for(settings) as reachable, open_tokens(reachable) as tokens:
+        return await tokens.exist()
+
+
 def open_listener(host: str, port: int, *, insecure: bool = False) -> socket.socket:
     """A socket that listens there; Invalid if that cannot be, or if others could reach it unasked."""
     if not insecure:
@@ -87,12 +102,13 @@ def open_listener(host: str, port: int, *, insecure: bool = False) -> socket.soc
 
 
 def _refuse_exposure(host: str, place: str) -> None:
-    """There are no tokens yet: who can reach the port can do everything."""
+    """Without tokens whoever can reach the port can do everything."""
     if not is_loopback(place):
         raise Invalid(
             "host",
-            f"{host!r} can be reached from other machines and there is no authentication yet; use 127.0.0.1, "
-            "or add --insecure (BLOCKWIRE_INSECURE=1) if the network itself keeps strangers out",
+            f"{host!r} can be reached from other machines and the store has no tokens; make one with "
+            "`blockwire token create`, use 127.0.0.1, or add --insecure (BLOCKWIRE_INSECURE=1) if the "
+            "network itself keeps strangers out",
         )
 
 
@@ -191,7 +207,7 @@ class ProcessGroup:
 
 async def up(settings: Settings, workers: int) -> int:
     """Everything on this machine, until Ctrl-C or SIGTERM; the exit code."""
-    with open_listener(settings.host, settings.port, insecure=settings.insecure) as listener:
+    with await listen(settings) as listener:
         port = listener.getsockname()[1]
     settings = settings.model_copy(update={"port": port})
     group = ProcessGroup(

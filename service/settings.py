@@ -26,6 +26,9 @@ class Settings(BaseModel):
     insecure: bool = Field(
         default=False, description="BLOCKWIRE_INSECURE: listen beyond loopback, answer to any name"
     )
+    rate_limit: int = Field(
+        default=0, ge=0, description="BLOCKWIRE_RATE_LIMIT: requests per minute and token; 0: no limit"
+    )
     pool: str = Field(default=DEFAULT_POOL, pattern=r"^[a-z0-9_-]{1,40}$", description="BLOCKWIRE_POOL")
     slots: int = Field(default=32, ge=1, le=1000, description="BLOCKWIRE_SLOTS: agents stepped at once")
     lease_ms: int = Field(default=3000, ge=200, description="BLOCKWIRE_LEASE_MS")
@@ -90,6 +93,7 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "host": ("BLOCKWIRE_HOST",),
     "port": ("BLOCKWIRE_PORT", "PORT"),
     "insecure": ("BLOCKWIRE_INSECURE",),
+    "rate_limit": ("BLOCKWIRE_RATE_LIMIT",),
     "pool": ("BLOCKWIRE_POOL",),
     "slots": ("BLOCKWIRE_SLOTS",),
     "lease_ms": ("BLOCKWIRE_LEASE_MS",),

@@ -17,6 +17,7 @@ from service.records.base import DEFAULT_WORKSPACE
 from service.records.ids import derived_id
 from service.records.messages import NewMessage
 from service.records.runs import Lease
+from service.tokens import check_workspace
 from workers.keeper import Keeper
 from workers.loop import Loop
 
@@ -79,6 +80,7 @@ async def send_message(ctx: Context, agent_id: str, text: str, workspace: str = 
     service: Service = ctx["service"]
     run_id = derived_id("run", "job", workspace, ctx["job_id"])
     try:
+        check_workspace(workspace)
         run = await service.messages.send(
             workspace, agent_id, [NewMessage(content=text)], background=True, run_id=run_id
         )

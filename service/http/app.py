@@ -18,6 +18,7 @@ from service.http import (
     runs,
     steps,
     subscriptions,
+    tokens,
     tools,
     versions,
 )
@@ -38,6 +39,7 @@ ROUTES: list[Route] = [
     *runs.ROUTES,
     *steps.ROUTES,
     *models.ROUTES,
+    *tokens.ROUTES,
     *health.ROUTES,
 ]
 

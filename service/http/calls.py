@@ -19,9 +19,11 @@ from starlette.types import Receive
 
 from service.bootstrap import Service
 from service.errors import Invalid
+from service.http.endings import Ending
 from service.http.errors import ClientGone, NotJson, TooLarge, malformed
 from service.records.base import DEFAULT_WORKSPACE
 from service.records.blocks import Author
+from service.records.tokens import Token
 
 BODY_LIMIT = 10_000_000
 
@@ -43,7 +45,7 @@ class Nothing(BaseModel):
 class Call(Generic[Query, Body]):
     """One request, read and checked. `path` holds the path's parameters.
 
-    `ending` is set when this server stops: streams end then.
+    `ending` comes when this server stops or the caller's token ends: streams end then.
     """
 
     service: Service
@@ -54,7 +56,7 @@ class Call(Generic[Query, Body]):
     receive: Receive
     by: Author = _API
     ws: str = DEFAULT_WORKSPACE
-    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    ending: Ending = field(default_factory=Ending)
 
     async def while_connected(self, work: Awaitable[Result]) -> Result:
         """The work's result; if the client leaves first, the waiting (never the run) is given up."""
@@ -76,14 +78,23 @@ async def _left(receive: Receive) -> None:
         pass
 
 
-def author_of(headers: Headers) -> Author:
-    """Who makes the call: V1's `user_id` header if there is one."""
+def author_of(headers: Headers, token: Token | None = None) -> Author:
+    """Who makes the call: V1's `user_id` header if there is one, else the token, whose id is always told."""
     if (header := headers.get(b"user_id")) is None:
-        return _API
+        return _API if token is None else Author(name=token.name, token_id=token.id)
     name = header.decode("latin-1")
     if not _USER.fullmatch(name):
         raise Invalid("user_id", "the header must look like user-00000000-0000-4000-8000-000000000000")
-    return Author(name=name)
+    return Author(name=name, token_id=None if token is None else token.id)
+
+
+def secret_of(headers: Headers) -> str | None:
+    """The token that was sent, in either of V1's two ways."""
+    for name, scheme in ((b"authorization", "bearer"), (b"x-bare-password", "password")):
+        word, _, secret = headers.get(name, b"").decode("latin-1").strip().partition(" ")
+        if word.lower() == scheme and secret.strip():
+            return secret.strip()
+    return None
 
 
 def require_json(headers: Headers) -> None:

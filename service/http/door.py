@@ -1,7 +1,8 @@
 """The door: every request comes in here and leaves as one response and one log event.
 
-The door finds the route, reads the call, lets the handler answer and turns what
-was raised into V1's shape (errors.py). No middleware stands before it.
+The door asks who is there, finds the route, reads the call, lets the handler answer
+and turns what was raised into V1's shape (errors.py). No middleware stands before
+it. Whoever may not come in is told nothing, and no body of theirs is read.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from service.bootstrap import Service
+from service.errors import ScopeTooSmall, StoreUnreachable
 from service.http.answers import json_answer
 from service.http.calls import (
     Call,
@@ -27,13 +29,19 @@ from service.http.calls import (
     parse_query,
     read_body,
     require_json,
+    secret_of,
 )
-from service.http.errors import UNKNOWN, NotReady, refusal_of
+from service.http.endings import Ending
+from service.http.errors import UNKNOWN, NoRoute, NotReady, WrongMethod, refusal_of
 from service.http.guard import refuse_strangers
 from service.http.routing import Route, Table, check_ids
+from service.records.base import DEFAULT_WORKSPACE
+from service.records.tokens import Permit
+from service.records.tokens import Scope as TokenScope
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,100}")
 _NOTHING = Nothing()
+_ANYBODY = Permit()
 
 log = structlog.get_logger()
 
@@ -70,12 +78,18 @@ class Door(BaseRoute):
         self, scope: Scope, receive: Receive, headers: Headers, facts: dict[str, Any]
     ) -> Response:
         try:
-            if self._guarded:
-                refuse_strangers(headers)
-            route, path = self._table.find(scope["method"], _sent_path(scope))
+            if self.service is None:
+                raise NotReady("the service is starting or stopping; try again in a moment")
+            try:
+                route, path = self._table.find(scope["method"], _sent_path(scope))
+            except (NoRoute, WrongMethod):
+                await self._enter(self.service, None, scope, headers)
+                raise
             facts["route"] = route.path
+            permit = await self._enter(self.service, route, scope, headers)
             check_ids(path)
-            return await route.handler(await self._call(route, path, scope, receive, headers))
+            call = await self._call(self.service, permit, route, path, scope, receive, headers)
+            return await route.handler(call)
         except Exception as error:
             refusal = refusal_of(error)
             if refusal is None:
@@ -83,11 +97,36 @@ class Door(BaseRoute):
                 refusal = UNKNOWN
             return json_answer(refusal.body, refusal.status, refusal.headers)
 
+    async def _enter(self, service: Service, route: Route | None, scope: Scope, headers: Headers) -> Permit:
+        """Leave to call this route. Raises Unauthorized, ScopeTooSmall, TooManyRequests or Stranger."""
+        needs = "read" if route is None else route.needs
+        if needs == "none":
+            if not await _has_tokens(service):
+                self._guard(scope, headers)
+            return _ANYBODY
+        permit = await service.tokens.admit(secret_of(headers))
+        if permit.token is None:
+            self._guard(scope, headers)
+        else:
+            await service.tokens.count(permit.token)
+        _check_scope(needs, permit)
+        return permit
+
+    def _guard(self, scope: Scope, headers: Headers) -> None:
+        if self._guarded:
+            client = scope.get("client")
+            refuse_strangers(headers, None if client is None else client[0])
+
     async def _call(
-        self, route: Route, path: dict[str, str], scope: Scope, receive: Receive, headers: Headers
+        self,
+        service: Service,
+        permit: Permit,
+        route: Route,
+        path: dict[str, str],
+        scope: Scope,
+        receive: Receive,
+        headers: Headers,
     ) -> Call[Any, Any]:
-        if self.service is None:
-            raise NotReady("the service is starting or stopping; try again in a moment")
         sent = scope["query_string"]
         query: Any = _NOTHING
         if route.query is not None:
@@ -96,8 +135,27 @@ class Door(BaseRoute):
         if route.body is not None:
             require_json(headers)
             body = parse_body(route.body, await read_body(receive, headers) or b"{}")
-        by = author_of(headers)
-        return Call(self.service, path, query, body, headers, receive, by, ending=self._ending)
+        by = author_of(headers, permit.token)
+        ws = DEFAULT_WORKSPACE if permit.token is None else permit.token.workspace
+        ending = Ending(self._ending, service.tokens, permit)
+        return Call(service, path, query, body, headers, receive, by, ws, ending)
+
+
+async def _has_tokens(service: Service) -> bool:
+    """For routes that ask for none: they answer while the store is away, too."""
+    try:
+        return await service.tokens.exist()
+    except StoreUnreachable:
+        return True
+
+
+def _check_scope(needed: TokenScope, permit: Permit) -> None:
+    """Without tokens everybody who is let in may do everything but make tokens."""
+    if permit.token is None:
+        if needed == "admin":
+            raise ScopeTooSmall(needed, None)
+    elif not permit.token.allows(needed):
+        raise ScopeTooSmall(needed, permit.token.scope)
 
 
 def _sent_path(scope: Scope) -> str:

@@ -1,9 +1,14 @@
-"""Guard: only requests addressed to loopback are answered, unless the server was told `insecure`.
+"""Guard: as long as there are no tokens only this machine is answered, unless the server was told `insecure`.
 
 A web page from anywhere can make a browser call 127.0.0.1, by name (its own,
 resolved to 127.0.0.1) or directly. The first shows in `Host`, the second in
 `Origin`; both must name this machine. A request without either header comes
 from no browser and is let in.
+
+A server that listens beyond loopback because there were tokens may lose the last
+of them: then whoever calls from another machine is a stranger too, whatever the
+headers say, and so is whom a proxy on this machine says it speaks for. With
+tokens none of this matters: a token is what no web page has.
 """
 
 from functools import lru_cache
@@ -13,11 +18,20 @@ from service.http.calls import Headers
 from service.http.errors import Stranger
 from service.loopback import is_loopback
 
-_REMEDY = "start it with --insecure (BLOCKWIRE_INSECURE=1) to let in everybody who reaches it"
+_PROXIES_SAY = (b"x-forwarded-for", b"x-real-ip")
+_REMEDY = (
+    "make a token with `blockwire token create` and send it, or start the server with --insecure "
+    "(BLOCKWIRE_INSECURE=1) to let in everybody who reaches it"
+)
 
 
-def refuse_strangers(headers: Headers) -> None:
-    """Raises Stranger unless Host and Origin, where present, are loopback."""
+def refuse_strangers(headers: Headers, caller: str | None = None) -> None:
+    """Raises Stranger unless Host and Origin and the caller's addresses, where known, are loopback."""
+    callers = [] if caller is None else [caller]
+    for name in _PROXIES_SAY:
+        callers += headers[name].decode("latin-1").split(",") if name in headers else []
+    if not all(is_loopback(one.strip().removeprefix("::ffff:")) for one in callers):
+        raise Stranger(f"this server answers to its own machine only, as it has no tokens; {_REMEDY}")
     host = headers.get(b"host")
     if host is not None and not _names_loopback(b"//" + host):
         raise Stranger(

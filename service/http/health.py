@@ -34,6 +34,6 @@ async def ready(call: Call[Nothing, Nothing]) -> Response:
 VERSION = version("blockwire")
 
 ROUTES = [
-    Route("GET", "/v1/health/", health, "Health", Health),
-    Route("GET", "/v1/ready/", ready, "Health", Health),
+    Route("GET", "/v1/health/", health, "Health", Health, scope="none"),
+    Route("GET", "/v1/ready/", ready, "Health", Health, scope="none"),
 ]

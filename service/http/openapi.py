@@ -8,6 +8,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from service.http.health import VERSION
 from service.http.routing import EXAMPLE_UUID4, IDS, UUID4, Route
+from service.records.tokens import SCOPES
 
 Document = dict[str, Any]
 
@@ -19,12 +20,33 @@ API, so the `letta-client` SDKs work against this server; what Blockwire adds sa
 - Every path is served with and without a slash at its end, and under `/latest` as under `/v1`.
 - Blocks carry a `version`, and an `ETag` of the same number. A change may name the version it was made
   from, as `expected_version` or in `If-Match`: it is then applied to that version or not at all.
+- Once the server has tokens, every route but the two of health needs one, as `Authorization: Bearer …`. A
+  token belongs to a workspace: what is in another one does not exist for it. Its scope is `read`, `write` or
+  `admin`; each route says under 403 which one it needs.
 - Lists are bare arrays; `after` and `before` are ids. A list parameter repeats its key: `?tags=a&tags=b`.
 """
+_SECURITY_SCHEMES = {
+    "token": {"type": "http", "scheme": "bearer"},
+    "password": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-BARE-PASSWORD",
+        "description": "`password <token>`",
+    },
+}
+_SECURITY: list[dict[str, list[str]]] = [{"token": []}, {"password": []}, {}]
+"""The last stands for a server that has no tokens."""
 _PATH_WORDS = {
     "block_label": "the label the agent sees the block under; it may hold slashes, or %2F for them",
     "run_id": "as `POST …/messages/async` answered it",
     "subscription_id": "as `POST …/subscriptions` answered it",
+    "token_id": "as `GET /v1/tokens/` lists it",
+}
+
+
+_STRANGER = "a server without tokens was not called from, or by the name of, its own machine"
+_FORBIDDEN = {"none": _STRANGER[0].upper() + _STRANGER[1:]} | {
+    scope: f"The token's scope is too small, `{scope}` is needed; or {_STRANGER}" for scope in SCOPES
 }
 
 
@@ -61,8 +83,9 @@ def openapi(routes: Sequence[Route]) -> Document:
         "openapi": "3.1.0",
         "info": {"title": "Blockwire", "version": VERSION, "description": _ABOUT},
         "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
+        "security": _SECURITY,
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": _SECURITY_SCHEMES},
     }
 
 
@@ -100,6 +123,8 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
         "parameters": [_path_parameter(name) for name in route.parameters],
         "responses": _responses(route, schemas),
     }
+    if route.needs == "none":
+        operation["security"] = []
     if route.description:
         operation["description"] = route.description
     if route.query is not None:
@@ -149,6 +174,9 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
     responses = {"200": _response("Done", answers, route.media_type)}
     if route.body is not None:
         responses["400"] = _response("A value cannot be used; `detail` names the field", error)
+    if route.needs != "none":
+        responses["401"] = _response("No token, or one that is not known or does not hold any more", error)
+    responses["403"] = _response(_FORBIDDEN[route.needs], error)
     if route.parameters:
         responses["404"] = _response("No such thing", error)
     if route.body is not None:
@@ -158,6 +186,8 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
     if route.body is not None:
         responses["415"] = _response("The body was not sent as JSON", error)
     responses["422"] = _response("The request cannot be read; `detail` names each field", malformed)
+    if route.needs != "none":
+        responses["429"] = _response("The token's rate is spent; `Retry-After` says for how long", error)
     return responses
 
 

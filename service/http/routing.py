@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import cleandoc
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 from urllib.parse import unquote
 
 from pydantic import BaseModel
@@ -29,13 +29,14 @@ from starlette.responses import Response
 from service.errors import NotFound
 from service.http.calls import Call, Nothing
 from service.http.errors import Malformed, NoRoute, WrongMethod
+from service.records.tokens import Scope
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
 
 UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 EXAMPLE_UUID4 = "123e4567-e89b-42d3-8456-426614174000"
 IDS = {"agent_id": "agent", "block_id": "block", "message_id": "message", "tool_id": "tool"}
-PLAIN_IDS = {"run_id": "run", "subscription_id": "subscription"}
+PLAIN_IDS = {"run_id": "run", "subscription_id": "subscription", "token_id": "token"}
 _ID_PATTERNS = {name: re.compile(f"{prefix}-{UUID4}") for name, prefix in (IDS | PLAIN_IDS).items()}
 EVENT_STREAM = "text/event-stream"
 _PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
@@ -53,6 +54,12 @@ class Route:
     example: Mapping[str, Any] | None = None
     """A body that works, for the documentation."""
     media_type: str = "application/json"
+    scope: Scope | Literal["none"] | None = None
+    """What a token must allow; None: `read` for a GET, else `write`. `none`: no token is asked for."""
+
+    @property
+    def needs(self) -> Scope | Literal["none"]:
+        return self.scope or ("read" if self.method == "GET" else "write")
 
     @cached_property
     def _models(self) -> tuple[type[BaseModel], type[BaseModel]]:

@@ -141,6 +141,7 @@ ROUTES = [
         StreamObject,
         example={"starting_after": 12},
         media_type="text/event-stream",
+        scope="read",
     ),
     Route("GET", "/v1/runs/{run_id}/messages", messages, "Runs", list[ApiMessage]),
 ]

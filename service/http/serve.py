@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from service.entry import one_line_errors, settings_or_exit
 from service.http.app import create_app
 from service.logs import set_up_logs
-from service.processes import open_listener, store_for
+from service.processes import listen, store_for
 from service.settings import Settings
 
 log = structlog.get_logger()
@@ -49,7 +49,7 @@ async def _serve(app: ASGIApp, settings: Settings, listener: socket.socket, endi
             "web.exposed",
             host=host,
             port=port,
-            risk="no authentication yet: anybody who reaches it can read and change every block",
+            risk="as long as there are no tokens, anybody who reaches it can read and change every block",
         )
     await _Server(_config(app), ending).serve(sockets=[listener])
 
@@ -87,10 +87,10 @@ def _already_stopping(_number: int, _frame: FrameType | None) -> None:
 def main() -> None:
     settings = settings_or_exit()
     set_up_logs(settings, "web")
-    with one_line_errors():
-        listener = open_listener(settings.host, settings.port, insecure=settings.insecure)
-        with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
-            runner.run(serve(settings, listener))
+    runner = asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory())
+    with one_line_errors(), runner:
+        listener = runner.run(listen(settings))
+        runner.run(serve(settings, listener))
 
 
 if __name__ == "__main__":

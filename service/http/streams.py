@@ -8,7 +8,7 @@ same way, as `stream_incomplete`. A client that leaves does not stop the run.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from time import monotonic
@@ -22,6 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.errors import NotFound, StoreUnreachable
 from service.http.calls import Call
+from service.http.endings import Ending
 from service.http.schemas.runs import StopReasonTold, stop_told, usage_told
 from service.http.schemas.stream import SEQS_PER_EVENT, ErrorTold, Ping, Renderer
 from service.http.schemas.transcript import View
@@ -41,11 +42,15 @@ HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 class EventStream(StreamingResponse):
     """Server-sent events; when the client leaves, what makes them is closed at once.
 
-    When this process stops (`ending`) it is closed too, and `last_words` are sent.
+    When this process stops or the client's token ends (`ending`) it is closed too; `last_words` of the
+    reason are sent.
     """
 
     def __init__(
-        self, events: AsyncGenerator[bytes, None], ending: asyncio.Event, last_words: bytes = b""
+        self,
+        events: AsyncGenerator[bytes, None],
+        ending: Ending,
+        last_words: Callable[[str], bytes] = lambda _: b"",
     ) -> None:
         super().__init__(_until(ending, events, last_words), headers=HEADERS, media_type="text/event-stream")
         self._events = events
@@ -64,22 +69,22 @@ class EventStream(StreamingResponse):
 
 
 async def _until(
-    ending: asyncio.Event, events: AsyncGenerator[bytes, None], last_words: bytes
+    ending: Ending, events: AsyncGenerator[bytes, None], last_words: Callable[[str], bytes]
 ) -> AsyncGenerator[bytes, None]:
     """The events, cut short by the ending."""
     ended = asyncio.ensure_future(ending.wait())
     following: asyncio.Future[bytes | None] | None = None
     try:
-        while True:
+        while not ended.done():  # looked at each time: a stream that never pauses is to end too
             following = asyncio.ensure_future(anext(events, None))
             await asyncio.wait({following, ended}, return_when=asyncio.FIRST_COMPLETED)
             if not following.done():
-                yield last_words
-                return
+                break
             event = following.result()
             if event is None:
                 return
             yield event
+        yield last_words(ended.result())
     finally:
         begun = [future for future in (ended, following) if future is not None]
         for future in begun:
@@ -99,7 +104,7 @@ def stream_of(
 ) -> EventStream:
     """Streams a run from behind the object with seq_id `after` on; `numbered`: objects carry seq_ids."""
     feed = _Feed(call, run, view, tokens, pings, numbered, after)
-    return EventStream(feed.events(), call.ending, feed.broken_off("this server is being stopped"))
+    return EventStream(feed.events(), call.ending, feed.broken_off)
 
 
 class _Silent(Exception):

@@ -8,9 +8,13 @@ DEFAULT_LIMIT = 100_000
 
 
 class Author(Record):
-    """Who made an edit: an agent within a step, or a caller of the API by name."""
+    """Who made an edit: an agent within a step, or a caller of the API by name.
+
+    A caller's name is V1's `user_id` if it sends one, else its token's; `token_id` is told in both cases.
+    """
 
     name: str = "api"
+    token_id: str | None = None
     agent_id: str | None = None
     run_id: str | None = None
     step_id: str | None = None

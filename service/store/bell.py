@@ -7,7 +7,7 @@ does not read for long loses messages too, and is told so in the same way.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -29,7 +29,9 @@ class Bell:
         self._store = store
         self._pubsub = store.pubsub()
         self._waiters: dict[str, dict[str | None, set[asyncio.Queue[str | None]]]] = {}
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
         self._confirmed: dict[str, asyncio.Event] = {}
+        self._hearing: set[str] = set()
         self._asking: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
@@ -55,20 +57,35 @@ class Bell:
             if not waiters:
                 self._waiters[channel].pop(topic, None)
 
+    def watch(self, channel: str, tell: Callable[[], None]) -> None:
+        """Calls `tell` at every ring of the channel, and whenever rings may have been missed.
+
+        For those who keep something that a ring makes old: to be kept only while `hears` says so.
+        """
+        self._watchers.setdefault(channel, []).append(tell)
+        self._begin(channel)
+
+    def hears(self, channel: str) -> bool:
+        """Whether every ring of the channel comes through at present, as far as one can know."""
+        return channel in self._hearing
+
     async def _subscribe(self, channel: str) -> None:
         """Asks for a channel once and waits until the store has confirmed it, so nothing falls between.
 
         The asking is a task of its own: a listener that is cancelled here must not take it along,
         for others wait for the same confirmation.
         """
+        self._begin(channel)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONFIRMED_S):  # wait_for may lose a cancellation that comes just then
+                await self._confirmed[channel].wait()
+
+    def _begin(self, channel: str) -> None:
         if channel not in self._confirmed:
             self._confirmed[channel] = asyncio.Event()
             task = asyncio.create_task(self._ask(channel), name="bell.ask")
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CONFIRMED_S):  # wait_for may lose a cancellation that comes just then
-                await self._confirmed[channel].wait()
 
     async def _ask(self, channel: str) -> None:
         async with self._connecting:
@@ -77,6 +94,7 @@ class Bell:
         self._reader = self._reader or asyncio.create_task(self._read(), name="bell")
 
     async def close(self) -> None:
+        self._hearing.clear()
         for task in [*self._asking, *([self._reader] if self._reader else [])]:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -92,6 +110,7 @@ class Bell:
             try:
                 message = await self._pubsub.get_message(timeout=QUIET_S)
             except (RedisError, OSError, RuntimeError) as failure:
+                self._hearing.clear()
                 log.warning("bell.lost", error=type(failure).__name__)
                 await self._reconnect()
             else:
@@ -103,6 +122,7 @@ class Bell:
         elif message["type"] == "subscribe":
             # Only now does the store send everything: what came before may be missing.
             self._confirmed[message["channel"]].set()
+            self._hearing.add(message["channel"])
             self._ring(message["channel"], None)
 
     async def _reconnect(self) -> None:
@@ -122,6 +142,8 @@ class Bell:
         return True
 
     def _ring(self, channel: str, message: str | None) -> None:
+        for tell in self._watchers.get(channel, ()):
+            tell()
         topics = self._waiters.get(channel, {})
         topic = None if message is None else message.partition(" ")[0]
         heard = topics.values() if topic is None else (topics.get(None, ()), topics.get(topic, ()))

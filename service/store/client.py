@@ -72,19 +72,20 @@ class StoreClient:
 
     async def run(self, name: str, workspace: str, *args: str | int) -> Reply:
         """Runs the script `name` (service/store/lua) in one round trip and gives its reply."""
+        return cast(Reply, await self.run_on(name, [key(workspace, "meta")], *args))
+
+    async def run_on(self, name: str, keys: Sequence[str], *args: str | int) -> Any:
+        """The same for a script whose keys stand outside of workspaces."""
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = load(name)
-        slot = key(workspace, "meta")
-        return cast(
-            Reply, await self._guard(lambda: self._evaluate(script, slot, [str(arg) for arg in args]))
-        )
+        return await self._guard(lambda: self._evaluate(script, [*keys], [str(arg) for arg in args]))
 
-    async def _evaluate(self, script: Script, slot: str, args: Sequence[str]) -> Any:
+    async def _evaluate(self, script: Script, keys: Sequence[str], args: Sequence[str]) -> Any:
         try:
-            return await cast(Awaitable[Any], self._redis.evalsha(script.sha, 1, slot, *args))
+            return await cast(Awaitable[Any], self._redis.evalsha(script.sha, len(keys), *keys, *args))
         except NoScriptError:
-            return await cast(Awaitable[Any], self._redis.eval(script.source, 1, slot, *args))
+            return await cast(Awaitable[Any], self._redis.eval(script.source, len(keys), *keys, *args))
 
     async def _guard(self, command: Callable[[], Awaitable[Any]]) -> Any:
         try:
@@ -242,6 +243,8 @@ class StoreClient:
 
 _COMMANDS: dict[str, Callable[[Any, list[str]], Any]] = {
     "HGETALL": lambda pipe, args: pipe.hgetall(args[0]),
+    "HGET": lambda pipe, args: pipe.hget(args[0], args[1]),
+    "HLEN": lambda pipe, args: pipe.hlen(args[0]),
     "HMGET": lambda pipe, args: pipe.hmget(args[0], args[1:]),
     "ZRANGE": lambda pipe, args: pipe.zrange(args[0], 0, -1),
     "ZCARD": lambda pipe, args: pipe.zcard(args[0]),

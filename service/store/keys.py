@@ -15,6 +15,10 @@ SCHEMA_KEY = "bw:schema"
 """String: the schema number of the whole store. Never ends."""
 WORKSPACES_KEY = "bw:workspaces"
 """Set: names of workspaces that hold anything; the sweeper's list. Never ends."""
+TOKENS_KEY = "bw:tokens"
+"""Hash: digest of a token's secret -> record (JSON). Each ends when it is revoked."""
+TOKENS_CHANNEL = "bw:tokens:changed"
+"""Channel: `created` or `revoked`. Fleeting."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,11 @@ _OF_IDS = ("block:", "agent:", "run:", "step:")
 
 def workspace_prefix(workspace: str) -> str:
     return "bw:{" + workspace + "}:"
+
+
+def rate_key(token_id: str) -> str:
+    """String: when a token's rate is whole again, in µs. Ends at that moment."""
+    return f"bw:tokens:rate:{token_id}"
 
 
 def key(workspace: str, name: str, id: str = "") -> str:

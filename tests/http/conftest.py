@@ -38,6 +38,11 @@ async def client(service: Service, settings: Settings) -> AsyncIterator[httpx.As
         yield open_client
 
 
+def bearer(secret: str) -> dict[str, str]:
+    """The header in which the SDKs send their key."""
+    return {"Authorization": f"Bearer {secret}"}
+
+
 @pytest.fixture
 def make_block(client: httpx.AsyncClient) -> Make:
     async def make(label: str = "notes", value: str = "", **fields: Any) -> dict[str, Any]:
@@ -63,8 +68,9 @@ def make_agent(client: httpx.AsyncClient) -> Make:
 class Worker:
     """Carries an agent's next run the way a worker does, with the answer it was given."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, workspace: str = WS) -> None:
         self._service = service
+        self._ws = workspace
 
     async def answer(
         self,
@@ -78,7 +84,7 @@ class Worker:
         leases = self._service.leases
         lease = None
         for generation in range(1, 20):
-            lease = lease or await leases.take(WS, agent_id, generation, "test")
+            lease = lease or await leases.take(self._ws, agent_id, generation, "test")
         assert lease is not None
         opened = await leases.next_run(lease)
         assert opened is not None
@@ -110,7 +116,7 @@ class Worker:
     async def _next_run(self, agent_id: str) -> Run:
         with anyio.fail_after(5):
             while True:
-                for run in await self._service.runs.find(WS, agent_id, Page()):
+                for run in await self._service.runs.find(self._ws, agent_id, Page()):
                     if run.status == "created":
                         return run
                 await anyio.sleep(0.005)

@@ -96,15 +96,19 @@ class Listener:
 
 @asynccontextmanager
 async def listening(
-    app: Starlette, path: str, body: dict[str, Any] | None, headers: dict[str, str] | None = None
+    app: Starlette,
+    path: str,
+    body: dict[str, Any] | None,
+    headers: dict[str, str] | None = None,
+    method: str = "POST",
 ) -> AsyncIterator[Listener]:
-    """A POST whose answer is read as it comes; on the way out the client leaves."""
+    """A request whose answer is read as it comes; on the way out the client leaves."""
     listener = Listener(body)
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
-        "method": "POST",
+        "method": method,
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",

@@ -20,6 +20,8 @@ from service.http.calls import (
     require_json,
 )
 from service.http.errors import ClientGone, Malformed, NotJson, TooLarge
+from service.records.blocks import Author
+from service.records.tokens import Token
 
 USER = b"user-00000000-0000-4000-8000-000000000000"
 
@@ -132,6 +134,12 @@ async def test_a_client_that_leaves_while_sending_is_gone() -> None:
 def test_the_author_is_the_api_or_the_named_user() -> None:
     assert author_of({}).name == "api"
     assert author_of({b"user_id": USER}).name == USER.decode()
+
+
+def test_the_author_is_the_token_unless_a_user_is_named_and_its_id_is_told_in_any_case() -> None:
+    token = Token(id="token-1", name="import", workspace="a", scope="write", created_at=0, ends_with="abcd")
+    assert author_of({}, token) == Author(name="import", token_id="token-1")
+    assert author_of({b"user_id": USER}, token) == Author(name=USER.decode(), token_id="token-1")
 
 
 def test_a_malformed_user_is_refused() -> None:

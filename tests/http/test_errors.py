@@ -45,6 +45,11 @@ def refused(error: Exception) -> Refusal:
         (NotJson("Content-Type: no"), 415, "Content-Type: no"),
         (WrongMethod([], "No editing"), 405, "No editing"),
         (Stranger("Host: no"), 403, "Host: no"),
+        (errors.Unauthorized(), 401, "Unauthorized"),
+        (errors.ScopeTooSmall("write", "read"), 403, "this needs a token of scope write; yours has the"),
+        (errors.ScopeTooSmall("admin", None), 403, "this needs a token of scope admin; there are no tokens"),
+        (errors.TooManyRequests(60, 7), 429, "this token may send 60 requests per minute; try again in 7 s"),
+        (errors.LastToken("token-1"), 409, "CONFLICT: token-1 is the last token"),
         (ClientGone(), 499, "The client left"),
         (errors.Invalid("name", "too odd"), 400, "INVALID_ARGUMENT: name: too odd"),
         (errors.BlockFull(12, 10), 400, "INVALID_ARGUMENT: value: would have 12 characters"),
@@ -71,13 +76,22 @@ def test_each_error_has_its_status_and_text(error: Exception, status: int, openi
     assert refusal.body["detail"].startswith(opening)
 
 
-@pytest.mark.parametrize("error", [errors.LabelTaken("a", "b"), errors.IdReused("edit_id", "7"), CONFLICT])
+@pytest.mark.parametrize(
+    "error",
+    [errors.LabelTaken("a", "b"), errors.IdReused("edit_id", "7"), errors.LastToken("token-1"), CONFLICT],
+)
 def test_a_conflict_that_waiting_cannot_cure_is_not_to_be_retried(error: Exception) -> None:
     assert refused(error).headers == {"x-should-retry": "false"}
 
 
 def test_what_waiting_can_cure_says_when_to_come_again() -> None:
     assert refused(errors.StoreUnreachable("away")).headers == {"retry-after": "1"}
+    assert refused(errors.TooManyRequests(60, 7)).headers == {"retry-after": "7"}
+
+
+def test_who_has_no_token_is_told_which_kind_there_is() -> None:
+    assert refused(errors.Unauthorized("whatever the reason")).body == {"detail": "Unauthorized"}
+    assert refused(errors.Unauthorized()).headers == {"www-authenticate": "Bearer"}
 
 
 @pytest.mark.parametrize(("error", "status"), [(CONFLICT, 409), (StaleMatch(3, 5, "now"), 412)])

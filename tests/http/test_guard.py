@@ -38,3 +38,23 @@ def test_a_request_without_either_header_comes_from_no_browser() -> None:
 def test_a_refusal_names_the_setting_that_lets_everybody_in(headers: dict[bytes, bytes]) -> None:
     with pytest.raises(Stranger, match=r"--insecure \(BLOCKWIRE_INSECURE=1\)"):
         refuse_strangers(headers)
+
+
+@pytest.mark.parametrize("caller", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", None])
+def test_a_caller_on_this_machine_is_let_in(caller: str | None) -> None:
+    refuse_strangers({b"host": b"localhost"}, caller)
+
+
+@pytest.mark.parametrize("caller", ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8::1", "0.0.0.0", ""])
+def test_a_caller_elsewhere_is_refused_whatever_it_says(caller: str) -> None:
+    with pytest.raises(Stranger, match=r"its own machine only.*blockwire token create"):
+        refuse_strangers({b"host": b"localhost"}, caller)
+
+
+@pytest.mark.parametrize("header", [b"x-forwarded-for", b"x-real-ip"])
+def test_a_proxy_on_this_machine_stands_for_whom_it_speaks(header: bytes) -> None:
+    refuse_strangers({b"host": b"localhost", header: b"127.0.0.1"}, "127.0.0.1")
+    refuse_strangers({b"host": b"localhost", header: b"::1, 127.0.0.1"}, "127.0.0.1")
+    for sent in (b"192.0.2.7", b"127.0.0.1, 192.0.2.7", b"unknown"):
+        with pytest.raises(Stranger, match="its own machine only"):
+            refuse_strangers({b"host": b"localhost", header: sent}, "127.0.0.1")

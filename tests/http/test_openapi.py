@@ -75,8 +75,9 @@ def test_bodies_and_answers_refer_to_their_models() -> None:
         status: told["content"]["application/json"]["schema"] for status, told in edit["responses"].items()
     }
     assert answers["200"] == {"$ref": "#/components/schemas/EditedBlock"}
-    assert set(answers) == {"200", "400", "404", "409", "412", "415", "422"}
-    assert set(operation("get", "/v1/blocks/{block_id}")["responses"]) == {"200", "404", "422"}
+    assert set(answers) == {"200", "400", "401", "403", "404", "409", "412", "415", "422", "429"}
+    read = {"200", "401", "403", "404", "422", "429"}
+    assert set(operation("get", "/v1/blocks/{block_id}")["responses"]) == read
     assert operation("get", "/v1/blocks/count")["responses"]["200"]["content"]["application/json"][
         "schema"
     ] == {"type": "integer"}
@@ -88,12 +89,32 @@ async def test_answers_are_what_the_document_says(client: httpx.AsyncClient) -> 
     agent = {"model": "offline/extractive", "block_ids": [block["id"]]}
     await client.post("/v1/agents/", json=agent)
     for route in ROUTES:
-        if route.method == "GET" and "{" not in route.path and route.media_type == "application/json":
+        plain = "{" not in route.path and route.media_type == "application/json"
+        if route.method == "GET" and plain and route.needs != "admin":
             answer = await client.get(route.path)
             try:
                 TypeAdapter(route.answers).validate_json(answer.content, strict=True)
             except ValidationError as error:
                 pytest.fail(f"{route.path}: {error}")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_route_says_which_scope_it_needs(route: Route) -> None:
+    told = operation(route.method.lower(), route.path.replace(":path}", "}"))
+    if route.needs == "none":
+        assert told["security"] == []
+        assert not {"401", "429"} & set(told["responses"])
+    else:
+        assert "security" not in told
+        assert f"`{route.needs}` is needed" in told["responses"]["403"]["description"]
+        assert {"401", "429"} <= set(told["responses"])
+
+
+def test_a_token_may_be_sent_in_both_of_v1s_ways_or_not_at_all_without_any() -> None:
+    assert DOCUMENT["security"] == [{"token": []}, {"password": []}, {}]
+    schemes = DOCUMENT["components"]["securitySchemes"]
+    assert schemes["token"] == {"type": "http", "scheme": "bearer"}
+    assert schemes["password"]["name"] == "X-BARE-PASSWORD"
 
 
 def test_every_list_whose_limit_may_be_zero_tells_its_ceiling() -> None:

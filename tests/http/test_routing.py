@@ -4,6 +4,7 @@ import pytest
 from starlette.responses import Response
 
 from service.errors import NotFound
+from service.http.app import ROUTES
 from service.http.calls import Call, Nothing
 from service.http.errors import Malformed, NoRoute, WrongMethod
 from service.http.paging import PageQuery
@@ -54,6 +55,19 @@ def test_both_spellings_and_both_mounts_are_served(path: str) -> None:
 @pytest.mark.parametrize("path", ["/v1/things/7", "/v1/things/7/", "/latest/things/7/"])
 def test_a_parameter_is_found_in_both_spellings(path: str) -> None:
     assert found("GET", path) == ("/v1/things/{thing_id}", {"thing_id": "7"})
+
+
+def test_reading_needs_less_than_the_rest_unless_a_route_says_otherwise() -> None:
+    needs = {method: Route(method, "/", one, "Things").needs for method in ("GET", "POST", "PATCH", "DELETE")}
+    assert needs == {"GET": "read", "POST": "write", "PATCH": "write", "DELETE": "write"}
+    assert Route("POST", "/", one, "Things", scope="read").needs == "read"
+    assert Route("GET", "/", one, "Things", scope="admin").needs == "admin"
+
+
+def test_what_only_reads_needs_no_more_and_only_health_needs_nothing() -> None:
+    assert {route.path for route in ROUTES if route.needs == "none"} == {"/v1/health/", "/v1/ready/"}
+    reads = {route.path for route in ROUTES if route.method != "GET" and route.needs == "read"}
+    assert "/v1/runs/{run_id}/stream" in reads
 
 
 def test_a_fixed_path_goes_before_a_pattern() -> None:

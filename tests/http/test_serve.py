@@ -123,7 +123,7 @@ async def test_an_insecure_web_says_that_it_is_exposed(tmp_path: Path) -> None:
     async with web(tmp_path, host="0.0.0.0", insecure=True) as process:
         exposed = await event(process, "web.exposed")
         assert exposed["host"] == "0.0.0.0"
-        assert "no authentication yet" in str(exposed["risk"])
+        assert "as long as there are no tokens" in str(exposed["risk"])
         assert (await get(exposed["port"], "/store")).startswith("HTTP/1.1 200")
         process.terminate()
         await asyncio.wait_for(process.communicate(), 30)

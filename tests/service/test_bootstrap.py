@@ -1,12 +1,14 @@
 """Bootstrap: a store is marked as ours, or refused; everything that was opened is closed."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
 from redis.asyncio import Redis
 
-from service.bootstrap import now, open_service, prepare
+from service.bootstrap import now, open_service, open_tokens, prepare
 from service.errors import StoreUnreachable, StoreUnreadable
 from service.queue import connect
 from service.records.blocks import BlockFields
@@ -65,10 +67,25 @@ async def test_a_pool_that_was_given_stays_open(redis_server: str, redis: "Redis
     await pool.aclose()
 
 
-async def test_settings_without_a_store_are_refused() -> None:
+@pytest.mark.parametrize("opening", [open_service, open_tokens])
+async def test_settings_without_a_store_are_refused(opening: Callable[[Settings], Any]) -> None:
     with pytest.raises(ValueError, match="name no store"):
-        async with open_service(Settings()):
+        async with opening(Settings()):
             pytest.fail("it opened")
+
+
+async def test_the_tokens_are_opened_alone_and_closed_again(redis_server: str, redis: "Redis") -> None:
+    before = await connections(redis)
+    async with open_tokens(Settings(redis_url=redis_server)) as tokens:
+        assert not await tokens.exist()
+        _, secret = await tokens.create("team-a", "read")
+        assert (await tokens.admit(secret)).token is not None
+    assert await StoreClient(redis).members("bw:workspaces") == {"default", "team-a"}
+
+    async def closed() -> bool:
+        return await connections(redis) == before
+
+    await wait_until("all connections are closed", closed)
 
 
 async def test_a_store_that_is_away_is_unreachable() -> None:

@@ -115,6 +115,42 @@ def test_up_becomes_the_process_that_starts_the_others() -> None:
     assert started("up", "--workers", "5").command[1:] == ["-m", "service.processes", "5"]
 
 
+def test_token_becomes_the_command_that_knows_tokens() -> None:
+    became = started("token", "create", "--workspace", "team-a", "--scope", "write", "--data", "my blocks")
+    assert became.command[1:] == ["-m", "service.token_command", "create", "team-a", "write", "", "", ""]
+    assert became.settings == Settings(data_dir=Path("my blocks"))
+    more = ("--name", "import", "--expires", "30d", "--rate", "60")
+    assert started("token", "create", "--workspace", "a", "--scope", "admin", *more).command[3:] == [
+        "create",
+        "a",
+        "admin",
+        "import",
+        "30d",
+        "60",
+    ]
+    assert started("token", "list").command[3:] == ["list", ""]
+    assert started("token", "list", "--json").command[3:] == ["list", "json"]
+    assert started("token", "--data", "elsewhere", "revoke", "token-1").command[3:] == ["revoke", "token-1"]
+    assert started("token", "--data", "elsewhere", "list").settings.data_dir == Path("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ((), "required: ACT"),
+        (("creat",), "invalid choice: 'creat'"),
+        (("create", "--scope", "read"), "required: --workspace"),
+        (("create", "--workspace", "a"), "required: --scope"),
+        (("create", "--workspace", "a", "--scope", "all"), "invalid choice: 'all'"),
+        (("revoke",), "required: ID"),
+    ],
+)
+def test_a_token_command_that_lacks_something_is_one_line(
+    argv: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in refused(capsys, "token", *argv)
+
+
 def test_elsewhere_our_modules_are_not_looked_for_in_the_present_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,9 +18,10 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from service import children, leash, processes
+from service.bootstrap import open_tokens
 from service.entry import WONT_WORK, python_module
 from service.errors import Invalid, StoreUnreachable
-from service.processes import Child, Pace, ProcessGroup, open_listener, store_for
+from service.processes import Child, Pace, ProcessGroup, listen, open_listener, store_for
 from service.settings import Settings, environment_for
 
 QUICK = Pace(grace=10, first_pause=0.05, longest_pause=0.2, settled=60)
@@ -354,12 +355,14 @@ def test_a_host_that_is_nowhere_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "blockwire.example"])
-def test_a_host_that_others_reach_is_refused_while_there_is_no_authentication(
+def test_a_host_that_others_reach_is_refused_while_there_are_no_tokens(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "socket", lambda *_: pytest.fail("it listened"))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("it was looked up"))
-    with pytest.raises(Invalid, match=f"host: '{host}' can be reached .* no authentication yet.*--insecure"):
+    with pytest.raises(
+        Invalid, match=f"host: '{host}' can be reached .* no tokens.*token create.*--insecure"
+    ):
         open_listener(host, 0)
 
 
@@ -385,6 +388,26 @@ def test_a_name_with_several_addresses_is_listened_to_on_the_older_kind(
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: both)
     with open_listener("localhost", 0) as listener:
         assert listener.family == socket.AF_INET
+
+
+async def test_with_tokens_it_listens_beyond_this_machine_and_without_it_does_not(tmp_path: Path) -> None:
+    told = Settings(data_dir=tmp_path / "data", host="0.0.0.0", port=0)
+    with pytest.raises(Invalid, match=r"can be reached .* the store has no tokens"):
+        await listen(told)
+    assert not told.data_dir.exists()
+    async with store_for(told) as reachable, open_tokens(reachable) as tokens:
+        with pytest.raises(Invalid, match="no tokens"):
+            await listen(told)
+        await tokens.create("default", "read")
+    with await listen(told) as listener:
+        assert listener.getsockname()[0] == "0.0.0.0"
+
+
+async def test_on_loopback_no_store_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "store_for", lambda _: pytest.fail("it was opened"))
+    for told in ({"host": "127.0.0.1"}, {"host": "0.0.0.0", "insecure": True}):
+        with await listen(Settings.model_validate({"port": 0, "data_dir": tmp_path} | told)) as listener:
+            assert listener.getsockname()[0] == told["host"]
 
 
 @asynccontextmanager

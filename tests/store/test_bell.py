@@ -192,3 +192,55 @@ async def test_closing_ends_an_asking_under_way(real_store: StoreClient) -> None
     await asyncio.wait({listening})
     assert listening.cancelled()
     assert not await raw(real_store).client_list(_type="pubsub")
+
+
+async def test_a_watcher_is_told_of_every_ring_and_of_what_may_have_been_missed(
+    real_store: StoreClient,
+) -> None:
+    bell = Bell(real_store)
+    told: list[bool] = []
+    assert not bell.hears("a")
+    bell.watch("a", lambda: told.append(bell.hears("a")))
+
+    async def times(count: int) -> None:
+        async def heard() -> bool:
+            return len(told) == count
+
+        await wait_until(f"the watcher was told {count} times", heard)
+
+    await times(1)
+    assert bell.hears("a")
+    assert not bell.hears("b")
+    await publish(real_store, "a", "1")
+    await times(2)
+    await cut_off(real_store)
+    await times(3)
+    assert told == [True, True, True]
+    await bell.close()
+    assert not bell.hears("a")
+
+
+async def test_while_its_connection_is_gone_a_bell_hears_nothing(
+    real_store: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bell = Bell(real_store)
+    let_back = asyncio.Event()
+    connect = bell._connect
+
+    async def later() -> bool:
+        await let_back.wait()
+        return await connect()
+
+    monkeypatch.setattr(bell, "_connect", later)
+    async with bell.listen("a") as rings:
+        assert await next_of(rings) is None
+        await cut_off(real_store)
+
+        async def deaf() -> bool:
+            return not bell.hears("a")
+
+        await wait_until("the bell noticed", deaf)
+        let_back.set()
+        assert await next_of(rings) is None
+        assert bell.hears("a")
+    await bell.close()

@@ -10,7 +10,15 @@ from service.records.base import Page
 from service.records.blocks import Author, BlockFields, BlockQuery, Edit
 from service.records.messages import Message, NewMessage
 from service.records.runs import Run, RunOptions, Step, Usage
-from service.store.keys import KEYS, SCHEMA_KEY, WORKSPACES_KEY, key, workspace_prefix
+from service.store.keys import (
+    KEYS,
+    SCHEMA_KEY,
+    TOKENS_KEY,
+    WORKSPACES_KEY,
+    key,
+    rate_key,
+    workspace_prefix,
+)
 from tests.store.team import ALICE, WS, Team
 
 pytestmark = pytest.mark.anyio
@@ -82,6 +90,16 @@ async def test_outside_of_workspaces_there_are_the_schema_and_their_list(team: T
     await one_of_everything(team)
     outside = {name for name in await team.redis.keys("*") if not name.startswith(workspace_prefix(WS))}
     assert outside == {SCHEMA_KEY, WORKSPACES_KEY}
+
+
+async def test_tokens_stand_outside_too_and_what_they_spend_ends_by_itself(team: Team) -> None:
+    token, _ = await team.service.tokens.create("team-a", "read", rate=1)
+    await team.service.tokens.count(token)
+    names = set(await team.redis.keys("*"))
+    assert names == {SCHEMA_KEY, WORKSPACES_KEY, TOKENS_KEY, rate_key(token.id)}
+    assert await team.redis.ttl(rate_key(token.id)) > 0
+    await team.service.tokens.revoke(token.id, even_last=True)
+    assert not await team.redis.exists(TOKENS_KEY)
 
 
 async def test_nothing_is_left_behind_when_all_is_deleted(team: Team) -> None:

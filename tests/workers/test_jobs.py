@@ -9,7 +9,7 @@ import pytest
 from arq.worker import Retry
 from structlog.testing import capture_logs
 
-from service.errors import NotFound, StoreUnreachable
+from service.errors import Invalid, NotFound, StoreUnreachable
 from service.records.agents import Agent
 from service.records.base import Page
 from tests.workers.bench import WS, Bench, call, calls, says
@@ -198,6 +198,18 @@ async def test_the_same_job_id_gives_the_same_run(bench: Bench, ctx: dict[str, A
 async def test_a_message_that_is_refused_fails_its_job_with_the_reason(ctx: dict[str, Any]) -> None:
     with pytest.raises(NotFound, match="agent-unknown"):
         await jobs.send_message(ctx, "agent-unknown", "Hello.")
+
+
+@pytest.mark.parametrize("workspace", ["", "Default", "a}:agent:x", "a b"])
+async def test_a_message_into_what_is_no_workspace_is_refused(ctx: dict[str, Any], workspace: str) -> None:
+    with pytest.raises(Invalid, match="workspace: must be"):
+        await jobs.send_message(ctx, "agent-1", "Hello.", workspace=workspace)
+
+
+async def test_a_message_reaches_agents_of_its_workspace_alone(bench: Bench, ctx: dict[str, Any]) -> None:
+    agent = await bench.agent()
+    with pytest.raises(NotFound, match=agent.id):
+        await jobs.send_message(ctx, agent.id, "Hello.", workspace="others")
 
 
 async def test_a_message_is_tried_again_when_the_store_is_away(
