@@ -9,6 +9,7 @@ import structlog
 from arq.connections import ArqRedis
 
 from service.agents import Agents
+from service.approvals import Approvals
 from service.blocks import Blocks
 from service.catalog import Catalog
 from service.changes import Changes
@@ -38,6 +39,7 @@ class Service:
     blocks: Blocks
     agents: Agents
     messages: Messages
+    approvals: Approvals
     runs: Runs
     output: Output
     leases: Leases
@@ -61,12 +63,14 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     agents = Agents(store, settings, blocks, catalog, now)
     changes = Changes(store, bell)
     runs = Runs(store, settings, bell)
+    approvals = Approvals(store, jobs)
     return Service(
         settings=settings,
         catalog=catalog,
         blocks=blocks,
         agents=agents,
-        messages=Messages(store, jobs, catalog),
+        messages=Messages(store, jobs, catalog, approvals),
+        approvals=approvals,
         runs=runs,
         output=Output(store, bell, runs),
         leases=Leases(store, settings, jobs),

@@ -86,8 +86,12 @@ class Leases:
         seen: Mapping[str, int],
         stop_reason: StopReason | None,
         error: RunError | None = None,
+        request_id: str | None = None,
     ) -> None:
-        """A whole step with its messages; with a stop reason also the end of the run."""
+        """A whole step with its messages; with a stop reason also the end of the run.
+
+        `request_id`: the message among them that waits for the caller's word from now on.
+        """
         await self._store.store_step(
             lease,
             step,
@@ -98,6 +102,7 @@ class Leases:
             seen=seen,
             stop_reason=stop_reason,
             error=error,
+            request_id=request_id,
         )
 
     async def tell(self, lease: Lease, run_id: str, events: Sequence[OutputEvent]) -> None:

@@ -80,7 +80,7 @@ async def send_message(ctx: Context, agent_id: str, text: str, workspace: str = 
     run_id = derived_id("run", "job", workspace, ctx["job_id"])
     try:
         run = await service.messages.send(
-            workspace, agent_id, [NewMessage(content=text)], background=True, run_id=run_id
+            workspace, agent_id, [NewMessage(content=text)], background=True, run_id=run_id, waits=True
         )
     except StoreUnreachable as failure:
         raise Retry(defer=RETRY_S) from failure

@@ -30,6 +30,7 @@ from service.errors import (
     NotAttached,
     NotFound,
     NothingActive,
+    PendingApproval,
     StoreUnreachable,
     StoreUnreadable,
     UnknownModel,
@@ -138,6 +139,11 @@ def _conflict(error: EditConflict) -> Refusal:
     return Refusal(status, {"detail": f"CONFLICT: {error}", "current": current}, FINAL)
 
 
+def _pending_approval(error: PendingApproval) -> Refusal:
+    told = {"code": "PENDING_APPROVAL", "message": str(error), "pending_request_id": error.request_id}
+    return Refusal(409, {"detail": told}, FINAL)
+
+
 def _unknown_model(error: UnknownModel) -> Refusal:
     if error.embedding:
         return Refusal(400, {"detail": f"INVALID_ARGUMENT: {error}"})
@@ -178,6 +184,7 @@ REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
     LabelTaken: _detail(409, "CONFLICT: ", x_should_retry="false"),
     IdReused: _detail(409, "CONFLICT: ", x_should_retry="false"),
     NothingActive: _detail(409, "CONFLICT: ", x_should_retry="false"),
+    PendingApproval: _pending_approval,
     ModelFailed: _model_failed,
     BlockwireError: _detail(409, "CONFLICT: "),
     StoreUnreadable: _detail(503),

@@ -21,10 +21,7 @@ def _fenced(reply: Reply, lease: Lease) -> Reply:
 
 def _messages(messages: Sequence[Message]) -> str:
     """Messages as step_store takes them; what the agent made is output, what it was given is not."""
-    rows = [
-        (message.id, body_of(message), "1" if message.role in ("assistant", "tool") else "")
-        for message in messages
-    ]
+    rows = [(message.id, body_of(message), "1" if message.from_agent else "") for message in messages]
     return json.dumps(rows, ensure_ascii=False)
 
 
@@ -130,8 +127,12 @@ class LeaseStore:
         seen: Mapping[str, int],
         stop_reason: StopReason | None,
         error: RunError | None = None,
+        request_id: str | None = None,
     ) -> None:
-        """A whole step with its messages, and the end of its run if there is a stop reason."""
+        """A whole step with its messages, and the end of its run if there is a stop reason.
+
+        `request_id`: the message among them that is pending from now on.
+        """
         stamped = step.created_at > 0
         _fenced(
             await self._store.run(
@@ -152,6 +153,7 @@ class LeaseStore:
                 status_of(stop_reason) if stop_reason else "",
                 error.model_dump_json() if error else "",
                 self._run_seconds,
+                request_id or "",
             ),
             lease,
         )

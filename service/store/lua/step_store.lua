@@ -3,6 +3,7 @@
 -- ARGV  1 agent  2 generation  3 run  4 step  5 step as JSON  6 '1' if created_at is in it  7 messages as JSON [[id, body, '1' if it is output], …]
 --       8 usage of the run as JSON  9 tokens in context  10 steps so far  11 versions seen as JSON
 --       12 stop reason or ''  13 status  14 error as JSON or ''  15 seconds the run is kept
+--       16 the message among them that asks for the caller's word, or ''
 -- Reply {'ok'}  {'fence'}
 -- include: fence
 -- include: messages
@@ -21,6 +22,7 @@ for _, message in ipairs(cjson.decode(ARGV[7])) do
 end
 redis.call('HSET', K.run(run), 'usage', ARGV[8], 'context_tokens', ARGV[9], 'step_count', ARGV[10], 'seen', ARGV[11])
 redis.call('HDEL', K.run(run), 'step_id')
+if ARGV[16] ~= '' then redis.call('HSET', K.agent_state(agent), 'pending', ARGV[16]) end
 if ARGV[12] ~= '' then
   run_end(agent, run, ARGV[12], ARGV[13], ARGV[14], ARGV[15])
 else
