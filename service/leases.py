@@ -86,11 +86,10 @@ class Leases:
         seen: Mapping[str, int],
         stop_reason: StopReason | None,
         error: RunError | None = None,
-        request_id: str | None = None,
     ) -> None:
         """A whole step with its messages; with a stop reason also the end of the run.
 
-        `request_id`: the message among them that waits for the caller's word from now on.
+        One of them that asks for the caller's word (`asked`) is pending from then on.
         """
         await self._store.store_step(
             lease,
@@ -102,7 +101,6 @@ class Leases:
             seen=seen,
             stop_reason=stop_reason,
             error=error,
-            request_id=request_id,
         )
 
     async def tell(self, lease: Lease, run_id: str, events: Sequence[OutputEvent]) -> None:

@@ -81,7 +81,7 @@ class Messages:
             callback_url=callback_url,
             created_at=0,
         )
-        if messages[0].answer is not None:
+        if run.messages and run.messages[0].answer is not None:
             return await self._answer(ws, run)
         return await self._send(ws, run, waits)
 

@@ -348,7 +348,6 @@ class Loop:
             context_tokens=context_tokens,
             seen=transcript.seen,
             stop_reason=stop,
-            request_id=step.message_id if step.asked else None,
         )
         now = time.time_ns() // 1000
         known = {message.id for message in transcript.messages}

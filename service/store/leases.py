@@ -20,8 +20,14 @@ def _fenced(reply: Reply, lease: Lease) -> Reply:
 
 
 def _messages(messages: Sequence[Message]) -> str:
-    """Messages as step_store takes them; what the agent made is output, what it was given is not."""
-    rows = [(message.id, body_of(message), "1" if message.from_agent else "") for message in messages]
+    """Messages as step_store takes them; what the agent made is output, what it was given is not.
+
+    One that asks for the caller's word is pending from then on.
+    """
+    rows = [
+        (message.id, body_of(message), "1" if message.from_agent else "", "1" if message.asked else "")
+        for message in messages
+    ]
     return json.dumps(rows, ensure_ascii=False)
 
 
@@ -127,12 +133,8 @@ class LeaseStore:
         seen: Mapping[str, int],
         stop_reason: StopReason | None,
         error: RunError | None = None,
-        request_id: str | None = None,
     ) -> None:
-        """A whole step with its messages, and the end of its run if there is a stop reason.
-
-        `request_id`: the message among them that is pending from now on.
-        """
+        """A whole step with its messages, and the end of its run if there is a stop reason."""
         stamped = step.created_at > 0
         _fenced(
             await self._store.run(
@@ -153,7 +155,6 @@ class LeaseStore:
                 status_of(stop_reason) if stop_reason else "",
                 error.model_dump_json() if error else "",
                 self._run_seconds,
-                request_id or "",
             ),
             lease,
         )

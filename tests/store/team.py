@@ -147,7 +147,6 @@ class Team:
             context_tokens=1,
             seen={},
             stop_reason="requires_approval",
-            request_id=request.id,
         )
         return request
 

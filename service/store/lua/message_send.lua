@@ -19,5 +19,6 @@ if answers then
   redis.call('HDEL', state, 'pending')
   redis.call('HSET', state, 'answered_by', run)
 end
-local woken = send(agent, run, ARGV[3], ARGV[4], answers) or {'', ''}
+local woken = send(agent, run, ARGV[3], ARGV[4]) or {'', ''}
+if answers then redis.call('LMOVE', K.agent_inbox(agent), K.agent_inbox(agent), 'RIGHT', 'LEFT') end
 return {'ok', MICROS, woken[1], woken[2]}
