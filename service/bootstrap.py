@@ -9,6 +9,7 @@ import structlog
 from arq.connections import ArqRedis
 
 from service.agents import Agents
+from service.approvals import Approvals
 from service.asks import Asks
 from service.blocks import Blocks
 from service.catalog import Catalog
@@ -43,6 +44,7 @@ class Service:
     history: History
     agents: Agents
     messages: Messages
+    approvals: Approvals
     runs: Runs
     output: Output
     leases: Leases
@@ -69,13 +71,15 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     agents = Agents(store, settings, blocks, catalog, jobs, now)
     changes = Changes(store, bell)
     runs = Runs(store, settings, bell, jobs)
+    approvals = Approvals(store, jobs)
     return Service(
         settings=settings,
         catalog=catalog,
         blocks=blocks,
         history=History(store, blocks),
         agents=agents,
-        messages=Messages(store, jobs, catalog),
+        messages=Messages(store, jobs, catalog, approvals),
+        approvals=approvals,
         runs=runs,
         output=Output(store, bell, runs),
         leases=Leases(store, settings, jobs),

@@ -144,6 +144,18 @@ class NothingActive(BlockwireError):
         super().__init__(f"agent {agent_id} has no active run to cancel")
 
 
+class PendingApproval(BlockwireError):
+    """The agent waits for its caller's word on calls it wants to make; `run_id` is the run that asked."""
+
+    def __init__(self, request_id: str, run_id: str) -> None:
+        super().__init__(
+            f"the agent waits for an answer to its approval request {request_id}; "
+            "send one that approves or denies its calls, or cancel it"
+        )
+        self.request_id = request_id
+        self.run_id = run_id
+
+
 class Expired(BlockwireError):
     """It was there and is no longer kept."""
 

@@ -87,7 +87,10 @@ class Leases:
         stop_reason: StopReason | None,
         error: RunError | None = None,
     ) -> None:
-        """A whole step with its messages; with a stop reason also the end of the run."""
+        """A whole step with its messages; with a stop reason also the end of the run.
+
+        One of them that asks for the caller's word (`asked`) is pending from then on.
+        """
         woken = await self._store.store_step(
             lease,
             step,

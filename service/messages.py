@@ -5,14 +5,19 @@ ready, in one script, and then queues a job for it. If the job is not queued,
 because the queue is away or this process dies, the sweeper of any worker queues
 it a moment later: the store's mark is the truth, the job only a nudge.
 
+While an agent waits for its caller's word (approvals.py) a message is refused, or
+waits in the inbox if its sender says so; only the answer itself gets through.
+
 Elsewhere: how a run goes on (workers/loop.py); how V1 clients see messages
 (http/schemas/messages.py).
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 
+from service.approvals import Approvals
 from service.catalog import Catalog
 from service.errors import Invalid
 from service.queue import Queue
@@ -21,18 +26,22 @@ from service.records.ids import new_id
 from service.records.messages import Message, NewMessage
 from service.records.runs import Run, RunOptions
 from service.store.client import StoreClient
-from service.store.messages import MessageStore
+from service.store.messages import MessageStore, NotPending
 
 log = structlog.get_logger()
+
+ANSWER_TRIES = 5
+"""So often an answer is checked anew because the request it was checked against was answered meanwhile."""
 
 
 class Messages:
     """The room of messages."""
 
-    def __init__(self, store: StoreClient, queue: Queue, catalog: Catalog) -> None:
+    def __init__(self, store: StoreClient, queue: Queue, catalog: Catalog, approvals: Approvals) -> None:
         self._store = MessageStore(store)
         self._queue = queue
         self._catalog = catalog
+        self._approvals = approvals
 
     async def send(
         self,
@@ -46,10 +55,14 @@ class Messages:
         callback_url: str | None = None,
         run_id: str | None = None,
         depth: int = 0,
+        waits: bool = False,
     ) -> Run:
         """Puts messages into an agent's inbox as one run. A `run_id` that is known gives its run as it is.
 
-        Raises NotFound for the agent, Invalid for no messages, UnknownModel for an override.
+        `waits`: whether they wait while the agent waits for its caller's word; PendingApproval otherwise.
+        The first of them may be that word; one that was given before is answered with the run it began.
+        Raises NotFound for the agent, Invalid for no messages or a word that does not fit, UnknownModel
+        for an override.
         """
         if not messages:
             raise Invalid("messages", "is empty; send at least one message")
@@ -68,10 +81,29 @@ class Messages:
             callback_url=callback_url,
             created_at=0,
         )
-        stored, ready = await self._store.send(ws, run)
+        if run.messages and run.messages[0].answer is not None:
+            return await self._answer(ws, run)
+        return await self._send(ws, run, waits)
+
+    async def _answer(self, ws: str, run: Run) -> Run:
+        """Sends a run whose first message is an answer to what is pending."""
+        word, *rest = run.messages
+        for _ in range(ANSWER_TRIES):
+            checked = await self._approvals.check(ws, run.agent_id, word)
+            if isinstance(checked, NewMessage):
+                with suppress(NotPending):
+                    return await self._send(ws, run.model_copy(update={"messages": [checked, *rest]}), False)
+            elif rest in ([], checked.messages[1:]):
+                return checked
+            else:
+                return await self._send(ws, run.model_copy(update={"messages": rest}), False)
+        raise Invalid("messages", "the request is being answered by others; read the agent's messages")
+
+    async def _send(self, ws: str, run: Run, waits: bool) -> Run:
+        stored, ready = await self._store.send(ws, run, waits=waits)
         if ready is not None:
             await self._queue.nudge(ws, [ready])
-        log.info("message.sent", workspace=ws, agent_id=agent_id, run_id=run.id, kind=kind)
+        log.info("message.sent", workspace=ws, agent_id=run.agent_id, run_id=run.id, kind=run.kind)
         return stored
 
     async def find(self, ws: str, agent_id: str, page: Page) -> list[Message]:

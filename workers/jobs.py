@@ -82,7 +82,7 @@ async def send_message(ctx: Context, agent_id: str, text: str, workspace: str = 
     try:
         check_workspace(workspace)
         run = await service.messages.send(
-            workspace, agent_id, [NewMessage(content=text)], background=True, run_id=run_id
+            workspace, agent_id, [NewMessage(content=text)], background=True, run_id=run_id, waits=True
         )
     except StoreUnreachable as failure:
         raise Retry(defer=RETRY_S) from failure

@@ -23,14 +23,25 @@ from service.errors import Invalid, UnknownModel
 from service.prompts import heartbeat_event
 from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
-from service.records.runs import Lease, ModelReply, OpenRun, RunError, Step, StopReason, status_of
-from service.tool_rules import continues, is_terminal, missing_before_exit, needs_approval
+from service.records.runs import (
+    Lease,
+    ModelReply,
+    OpenRun,
+    Piece,
+    Run,
+    RunError,
+    Step,
+    StopReason,
+    status_of,
+)
+from service.tool_rules import continues, is_terminal, missing_before_exit
+from workers.approvals import answering, request_answered, result_without_running, unfinished
 from workers.models.base import Model, ModelError, ModelRequest
 from workers.models.registry import Models
-from workers.request import calls_that_count, is_told_at_once, request_of, tools_now
+from workers.request import answered, is_told_at_once, request_of, tools_now, with_asked
 from workers.tools.context import ToolContext
 from workers.tools.registry import Tools
-from workers.transcript import Transcript, gather, refresh
+from workers.transcript import Transcript, gather, input_of, refresh
 from workers.voice import Voice
 from workers.waits import Waiting
 
@@ -113,7 +124,7 @@ class Loop:
         """Ends a run where it stands; of a step that was answered its usage counts, its messages do not."""
         ws, leases = lease.workspace, self._service.leases
         run, steps = await self._service.runs.read(ws, run_id), await self._service.runs.steps(ws, run_id)
-        last = steps[-1] if steps else None
+        last = steps[-1] if steps else await self._answering(ws, run)
         if last is None or last.status != "pending" or last.reply is None:
             await leases.finish(lease, run_id, stop, error)
             return
@@ -122,13 +133,19 @@ class Loop:
             lease,
             run,
             last.model_copy(update=update),
-            [],
+            [] if last.answers is None else [*input_of(run, last.id), unfinished(last)],
             usage=run.usage.plus(last.reply.usage),
             context_tokens=last.reply.usage.total_tokens,
             seen={},
             stop_reason=stop,
             error=error,
         )
+
+    async def _answering(self, ws: str, run: Run) -> Step | None:
+        """Of a run that answers a request the step it begins with, for its calls are in the history."""
+        request_id = request_answered(run)
+        found = await self._service.messages.read_many(ws, run.agent_id, [request_id] if request_id else [])
+        return answering(run, found[0]) if found else None
 
     async def _steps(self, lease: Lease, open_run: OpenRun) -> None:
         """Step after step, to the end of the run."""
@@ -145,8 +162,13 @@ class Loop:
         step, error = await self._answer(lease, transcript)
         if error is not None or step.reply is None:
             return await self._fail(lease, transcript, step, error)
+        if step.asked:
+            asking = step.model_copy(update={"status": "success", "stop_reason": "requires_approval"})
+            messages = self._messages(transcript, asking, [], "")
+            await self._store(lease, transcript, asking, messages, "requires_approval")
+            return "requires_approval"
         began = time.perf_counter_ns()
-        results = await self._run_tools(lease, transcript, step.id, step.reply.tool_calls)
+        results = await self._run_tools(lease, transcript, step.id, step.reply.tool_calls, bool(step.answers))
         step = step.model_copy(update={"tools_ns": time.perf_counter_ns() - began, "status": "success"})
         assert step.reply is not None
         transcript.called += [call.name for call in step.reply.tool_calls]
@@ -165,6 +187,13 @@ class Loop:
                 return stored, None
             transcript.results = {}
         run = transcript.run
+        if run.step_count == 0 and request_answered(run) is not None:
+            step = answering(run, transcript.request)
+            if step.reply is None:
+                text = "the request that this run answers is gone; send plain messages"
+                return step, RunError(type="internal_error", message=text)
+            await self._service.leases.store_answer(lease, step)
+            return step, None
         if run.step_count > 0:
             await refresh(self._service, lease, transcript)
         handle = run.options.override_model or transcript.agent.model
@@ -186,13 +215,14 @@ class Loop:
             return step, failure.as_run_error()
         except (Invalid, UnknownModel) as refusal:
             return step, RunError(type="llm_bad_request", message=str(refusal))
-        reply = reply.model_copy(update={"tool_calls": calls_that_count(transcript, reply.tool_calls)})
-        step = step.model_copy(update={"reply": reply, "model_ns": time.perf_counter_ns() - began})
+        step = answered(transcript, step, reply)
+        step = step.model_copy(update={"model_ns": time.perf_counter_ns() - began})
         log.info(
             "step.answered",
             step_id=step.id,
             model=reply.model,
             tool_calls=len(reply.tool_calls),
+            asked=len(step.asked),
             ms=(step.model_ns or 0) // 1_000_000,
             tokens=reply.usage.total_tokens,
         )
@@ -207,8 +237,12 @@ class Loop:
         if run.options.output != "tokens":
             return await model.answer(request)
         voice = Voice(self._service, lease, run, step, partial(is_told_at_once, transcript))
+
+        async def emit(piece: Piece) -> None:
+            await voice.emit(with_asked(transcript, piece))
+
         try:
-            reply = await model.answer(request, voice.emit)
+            reply = await model.answer(request, emit)
             await voice.flush()
             return reply
         finally:
@@ -236,16 +270,17 @@ class Loop:
         return stop
 
     async def _run_tools(
-        self, lease: Lease, transcript: Transcript, step_id: str, calls: list[ToolCall]
+        self, lease: Lease, transcript: Transcript, step_id: str, calls: list[ToolCall], answers: bool
     ) -> list[ToolReturn]:
-        allowed = [
-            name
-            for name in tools_now(transcript)
-            if not needs_approval(transcript.agent.tool_rules or [], name)
-        ]
+        """The results of an answer's calls; on a request's calls its caller has the first word."""
+        allowed = tools_now(transcript)
         results = dict(transcript.results)
         for index, call in enumerate(calls):
             if index in results:
+                continue
+            given = result_without_running(call, transcript.words.get(call.id)) if answers else None
+            if given is not None:
+                results[index] = given
                 continue
             context = ToolContext(self._service, lease, transcript, step_id, call.name, index)
             try:
@@ -282,15 +317,16 @@ class Loop:
             "run_id": run.id,
             "step_id": step.id,
         }
-        messages = list(transcript.input()) if run.step_count == 0 else []
-        messages = [message.model_copy(update={"step_id": step.id}) for message in messages]
-        if reply.text or reply.tool_calls or reply.reasoning:
+        messages = input_of(run, step.id) if run.step_count == 0 else []
+        if step.answers is None and (reply.text or reply.tool_calls or reply.reasoning):
             answer = Message(
                 id=step.message_id or derived_id("message", step.id, "answer"),
-                role="assistant",
+                role="approval" if step.asked else "assistant",
                 content=reply.text,
                 reasoning=reply.reasoning,
                 tool_calls=reply.tool_calls,
+                asked=step.asked,
+                client_calls=step.client_calls,
                 **common,
             )
             messages.append(answer)

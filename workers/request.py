@@ -1,4 +1,7 @@
-"""Request: a transcript as one model call, in no provider's words; which calls of its answer count. Pure.
+"""Request: a transcript as one model call, in no provider's words; what comes of its answer's calls. Pure.
+
+Of an answer's calls not all may count, and some wait for the caller's word: those
+that a rule or the tool itself says so of, and those of tools that the caller runs.
 
 Elsewhere: providers' words (workers/models).
 """
@@ -9,12 +12,14 @@ from typing import Any
 from service.agent_types import type_of
 from service.prompts import packed_result
 from service.records.agents import Agent
+from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
 from service.records.models import ModelEntry
-from service.records.runs import Piece
+from service.records.runs import ModelReply, Piece, Step
 from service.records.tools import Tool
-from service.tool_rules import allowed_tools, forces_call, is_terminal, prefilled
+from service.tool_rules import allowed_tools, forces_call, is_terminal, needs_approval, prefilled
 from service.tools import with_heartbeat
+from workers.approvals import as_told
 from workers.models.base import ModelRequest, ToolSpec
 from workers.transcript import Transcript
 
@@ -54,7 +59,11 @@ def request_of(transcript: Transcript, entry: ModelEntry) -> ModelRequest:
     return ModelRequest(
         model=entry.name,
         system=transcript.prompt,
-        messages=[_as_told(message, agent, most) for message in transcript.messages],
+        messages=[
+            _packed_results(told, agent, most)
+            for message in transcript.messages
+            if (told := as_told(message)) is not None
+        ],
         tools=specs,
         tool_choice="required" if forced and specs else "auto",
         parallel_tool_calls=calls_in_parallel(agent),
@@ -79,7 +88,52 @@ def is_told_at_once(transcript: Transcript, piece: Piece) -> bool:
         return True
     counts = piece.index == 0 or calls_in_parallel(transcript.agent)
     rules = transcript.agent.tool_rules or []
-    return counts and not prefilled(rules, piece.tool_name or "", transcript.called)
+    renamed = piece.asks and piece.tool_call_id in _known_calls(transcript)
+    return counts and not renamed and not prefilled(rules, piece.tool_name or "", transcript.called)
+
+
+def asks(transcript: Transcript, name: str) -> bool:
+    """Whether a call of this tool waits for the caller's word. One that is refused anyway does not."""
+    tool = transcript.tools.get(name)
+    if tool is None or name not in tools_now(transcript):
+        return False
+    allowing = needs_approval(transcript.agent.tool_rules or [], name) or tool.default_requires_approval
+    return bool(allowing) or transcript.is_client(name)
+
+
+def with_asked(transcript: Transcript, piece: Piece) -> Piece:
+    """A piece of a call that says whether it will wait for the caller's word."""
+    if piece.kind != "tool_call" or not asks(transcript, piece.tool_name or ""):
+        return piece
+    return piece.model_copy(update={"asks": True})
+
+
+def answered(transcript: Transcript, step: Step, reply: ModelReply) -> Step:
+    """The step with the model's answer: the calls of it that count, and which of them are asked for.
+
+    The caller names calls by their ids. Where a provider numbers them anew in each answer those get ids
+    of their own, so that no late word on one call is taken for a word on another.
+    """
+    calls = calls_that_count(transcript, reply.tool_calls)
+    asked = [index for index, call in enumerate(calls) if asks(transcript, call.name)]
+    if asked:
+        known = _known_calls(transcript)
+        for index, call in enumerate(calls):
+            if call.id in known:
+                id = derived_id("call", step.id, index)
+                calls[index] = call.model_copy(update={"id": id})
+            known.add(calls[index].id)
+    return step.model_copy(
+        update={
+            "reply": reply.model_copy(update={"tool_calls": calls}),
+            "asked": [calls[index].id for index in asked],
+            "client_calls": [calls[index].id for index in asked if transcript.is_client(calls[index].name)],
+        }
+    )
+
+
+def _known_calls(transcript: Transcript) -> set[str]:
+    return {call.id for message in transcript.messages for call in message.tool_calls}
 
 
 def _filled_in(transcript: Transcript, call: ToolCall) -> ToolCall:
@@ -104,7 +158,7 @@ def _spec(tool: Tool, *, heartbeat: bool) -> ToolSpec:
     )
 
 
-def _as_told(message: Message, agent: Agent, most: int) -> Message:
+def _packed_results(message: Message, agent: Agent, most: int) -> Message:
     """A tool's results as the model receives them: packed, and cut to a share of its window."""
     if not message.tool_returns:
         return message

@@ -15,10 +15,11 @@ from service.records.agents import Agent
 from service.records.base import Page
 from service.records.blocks import Block
 from service.records.ids import derived_id
-from service.records.messages import Message, ToolReturn
+from service.records.messages import CallAnswer, Message, ToolReturn
 from service.records.runs import Lease, OpenRun, Run, Usage
 from service.records.tools import Tool
 from service.tools import BUILT_IN
+from workers.approvals import client_tools, request_answered, turn_of, words
 from workers.wakeups import wake_message
 
 
@@ -44,26 +45,41 @@ class Transcript:
     """Names of the tools called in this run, in order."""
     tools: dict[str, Tool] = field(default_factory=dict)
     """By name, what the agent may call in this run, whatever the rules say at the moment."""
+    turn: frozenset[str] = frozenset()
+    """The runs that are one turn with this one, itself among them."""
+    request: Message | None = None
+    """The request for the caller's word that this run answers."""
+    words: dict[str, CallAnswer] = field(default_factory=dict)
+    """By call, what the caller said to that request."""
 
     def input(self) -> list[Message]:
-        """The run's input as messages, with ids that follow from the run."""
-        return [
-            Message(
-                id=derived_id("message", self.run.id, "input", index),
-                agent_id=self.agent.id,
-                created_at=0,
-                run_id=self.run.id,
-                **message.model_dump(exclude_none=True),
-            )
-            for index, message in enumerate(self.run.messages)
-        ]
+        return input_of(self.run)
+
+    def is_client(self, tool: str) -> bool:
+        """Whether the sender of the run carries this tool out himself."""
+        return any(tool == given.name for given in self.run.options.client_tools)
 
     def last_result(self) -> str | None:
-        """The text of the last tool result of this run, for rules that depend on it."""
+        """The text of the last tool result of this turn, for rules that depend on it."""
         for message in reversed(self.messages):
-            if message.run_id == self.run.id and message.tool_returns:
+            if message.run_id in self.turn and message.tool_returns:
                 return message.tool_returns[-1].text
         return None
+
+
+def input_of(run: Run, step_id: str | None = None) -> list[Message]:
+    """A run's input as messages, with ids that follow from the run; stored with a step, they are of it."""
+    return [
+        Message(
+            id=derived_id("message", run.id, "input", index),
+            agent_id=run.agent_id,
+            created_at=0,
+            run_id=run.id,
+            step_id=step_id,
+            **message.model_dump(exclude_none=True),
+        )
+        for index, message in enumerate(run.messages)
+    ]
 
 
 async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcript:
@@ -78,8 +94,12 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     else:
         blocks = await service.blocks.existing(ws, list(seen))
     messages = context[1:] if _opens_with_prompt(context) else context
+    turn = turn_of(run, context)
     if agent.message_buffer_autoclear or type_of(agent.agent_type).autoclear:
-        messages = [message for message in messages if message.run_id == run.id]
+        messages = [message for message in messages if message.run_id in turn]
+    request_id = request_answered(run)
+    requests = await service.messages.read_many(ws, agent.id, [request_id] if request_id else [])
+    open_request = request_id if run.step_count == 0 else None
     transcript = Transcript(
         agent=agent,
         run=run,
@@ -89,8 +109,16 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
         pending_step=open_run.step_id,
         usage=run.usage,
         labels={block.id: block.label for block in blocks},
-        called=[call.name for message in messages if message.run_id == run.id for call in message.tool_calls],
-        tools=_tools_of(agent),
+        called=[
+            call.name
+            for message in messages
+            if message.run_id in turn and message.id != open_request
+            for call in message.tool_calls
+        ],
+        tools=_tools_of(agent) | client_tools(run),
+        turn=turn,
+        request=requests[0] if requests else None,
+        words=words(run),
     )
     if open_run.step_id is not None:
         transcript.done = await service.blocks.effects(ws, run.id)

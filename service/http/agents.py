@@ -119,7 +119,9 @@ async def agents_answer(call: Call[Any, Any], agents: Sequence[Agent], relations
 
 async def _state(call: Call[Any, Any], agent: Agent, relations: Relations) -> AgentState:
     blocks = await call.service.blocks.of_agent(call.ws, agent.id) if "blocks" in relations else []
-    return agent_state(agent, blocks, relations)
+    asks = "pending_approval" in relations
+    pending = await call.service.approvals.pending(call.ws, agent.id) if asks else None
+    return agent_state(agent, blocks, relations, pending)
 
 
 ROUTES = [

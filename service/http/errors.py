@@ -32,6 +32,7 @@ from service.errors import (
     NotAttached,
     NotFound,
     NothingActive,
+    PendingApproval,
     ScopeTooSmall,
     StoreUnreachable,
     StoreUnreadable,
@@ -149,6 +150,11 @@ def _cannot_undo(error: CannotUndo) -> Refusal:
     return Refusal(409, {"detail": f"CONFLICT: {error}", "edit": edit, "current": current}, FINAL)
 
 
+def _pending_approval(error: PendingApproval) -> Refusal:
+    told = {"code": "PENDING_APPROVAL", "message": str(error), "pending_request_id": error.request_id}
+    return Refusal(409, {"detail": told}, FINAL)
+
+
 def _unknown_model(error: UnknownModel) -> Refusal:
     if error.embedding:
         return Refusal(400, {"detail": f"INVALID_ARGUMENT: {error}"})
@@ -194,6 +200,7 @@ REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
     LabelTaken: _detail(409, "CONFLICT: ", x_should_retry="false"),
     IdReused: _detail(409, "CONFLICT: ", x_should_retry="false"),
     NothingActive: _detail(409, "CONFLICT: ", x_should_retry="false"),
+    PendingApproval: _pending_approval,
     ModelFailed: _model_failed,
     BlockwireError: _detail(409, "CONFLICT: "),
     StoreUnreadable: _detail(503),

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from service.errors import NotFound, NothingActive
+from service.errors import NotFound, NothingActive, PendingApproval
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
 from service.http.errors import ModelFailed, WrongMethod
@@ -28,7 +28,7 @@ from service.http.schemas.messages import (
 from service.http.schemas.runs import LettaResponse, RunResponse, letta_response, run_response
 from service.http.schemas.stream import StreamObject
 from service.http.schemas.transcript import ApiMessage, View, api_messages, has_inner_monologue
-from service.http.streams import stream_of
+from service.http.streams import refusal_of_stream, stream_of
 from service.records.base import Page
 from service.records.runs import Run, RunOptions
 
@@ -43,6 +43,10 @@ async def send(call: Call[Nothing, SendRequest]) -> Response:
     request sent again (named by `Idempotency-Key` or by its messages' `otid`, or repeated by an SDK) attaches
     to the first one's run. A failing model is answered with 400, 401, 402, 429, 500 or 504 and an `error`
     object.
+
+    A run that stops with `requires_approval` asks, in an `approval_request_message`, whether calls may be
+    run, or for the results of your `client_tools`. Until the first entry of a send answers just those calls,
+    other sends are refused with 409.
     """
     check_streaming(call.body, is_legacy(call.headers))
     if call.body.streaming:
@@ -69,15 +73,18 @@ async def stream(call: Call[Nothing, SendRequest]) -> Response:
     messages = new_messages(body)
     options = run_options(body).model_copy(update={"output": "tokens" if tokens else "steps"})
     view = await view_of(call, agent_id, options)  # nothing may fail once the message is sent
-    run = await call.service.messages.send(
-        call.ws,
-        agent_id,
-        messages,
-        options,
-        background=background,
-        kind="send_message_streaming",
-        run_id=await run_id_for(call, messages),
-    )
+    try:
+        run = await call.service.messages.send(
+            call.ws,
+            agent_id,
+            messages,
+            options,
+            background=background,
+            kind="send_message_streaming",
+            run_id=await run_id_for(call, messages),
+        )
+    except PendingApproval as refusal:
+        return refusal_of_stream(refusal)
     pings = body.include_pings is not False
     return stream_of(call, run, view, tokens=tokens, pings=pings, numbered=background)
 
@@ -104,7 +111,8 @@ async def cancel(call: Call[Nothing, CancelRequest]) -> Response:
     """Cancel an agent's runs
 
     All that have not ended, or those named. The answer says of each `cancelled`, or `failed` if it had ended
-    or is another agent's. A run under way stops within a moment, also while its model writes.
+    or is another agent's. A run under way stops within a moment, also while its model writes. Where one ended
+    with an approval request that is still pending, its calls are denied.
     """
     agent = await call.service.agents.read(call.ws, call.path["agent_id"])
     active = await call.service.runs.open_ids(call.ws, agent.id)
@@ -112,6 +120,14 @@ async def cancel(call: Call[Nothing, CancelRequest]) -> Response:
     for run_id in dict.fromkeys(call.body.run_ids or active):
         ended = run_id in active and await call.service.runs.cancel(call.ws, run_id)
         told[run_id] = "cancelled" if ended else "failed"
+    request = await call.service.approvals.pending(call.ws, agent.id)
+    asked_by = "" if request is None else request.run_id or ""
+    if (
+        request is not None
+        and asked_by in (call.body.run_ids or [asked_by])
+        and await call.service.approvals.deny(call.ws, request)
+    ):
+        told[asked_by] = "cancelled"
     if not told:
         raise NothingActive(agent.id)
     return json_answer(told)
@@ -163,7 +179,7 @@ async def view_of(call: Call[Any, Any], agent_id: str, options: RunOptions) -> V
 async def _produced(call: Call[Nothing, SendRequest], run: Run) -> list[ApiMessage]:
     stored = await call.service.runs.messages(call.ws, run.id)
     after_input = stored[len(run.messages) :]
-    spoken = [message for message in after_input if message.role in ("assistant", "tool")]
+    spoken = [message for message in after_input if message.from_agent]
     return api_messages(spoken, await view_of(call, run.agent_id, run.options))
 
 

@@ -17,10 +17,10 @@ from uuid import uuid4
 
 import structlog
 from pydantic_core import to_json
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from service.errors import NotFound, StoreUnreachable
+from service.errors import NotFound, PendingApproval, StoreUnreachable
 from service.http.calls import Call
 from service.http.endings import Ending
 from service.http.schemas.runs import StopReasonTold, stop_told, usage_told
@@ -105,6 +105,14 @@ def stream_of(
     """Streams a run from behind the object with seq_id `after` on; `numbered`: objects carry seq_ids."""
     feed = _Feed(call, run, view, tokens, pings, numbered, after)
     return EventStream(feed.events(), call.ending, feed.broken_off)
+
+
+def refusal_of_stream(refusal: PendingApproval) -> Response:
+    """What V1 says on a stream instead of a 409; the run it names is the one that asked."""
+    stop = StopReasonTold(stop_reason="error")
+    told = ErrorTold(run_id=refusal.run_id, error_type="internal_error", message=str(refusal))
+    words = _data(stop.model_dump()) + b"event: error\n" + _data(told.model_dump()) + DONE
+    return Response(words, headers=HEADERS, media_type="text/event-stream")
 
 
 class _Silent(Exception):

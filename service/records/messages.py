@@ -33,14 +33,35 @@ class Reasoning(Record):
     redacted: str | None = None
 
 
-Role = Literal["system", "user", "assistant", "tool"]
+Role = Literal["system", "user", "assistant", "tool", "approval"]
+"""`approval`: an answer of the model that waits for its caller's word, and that word itself."""
+
+
+class CallAnswer(Record):
+    """What the caller says to one call: whether it may be run, or what it gave back where he ran it."""
+
+    tool_call_id: str
+    approve: bool = True
+    reason: str | None = None
+    result: ToolReturn | None = None
+
+
+class Answer(Record):
+    """The caller's word on a request. As sent it may name no request and one word for all its calls."""
+
+    request_id: str | None = None
+    approve: bool | None = None
+    reason: str | None = None
+    calls: list[CallAnswer] = []
 
 
 class NewMessage(Record):
     """A message as somebody sends it, before it has an id."""
 
-    role: Literal["user", "system", "assistant"] = "user"
+    role: Literal["user", "system", "assistant", "approval"] = "user"
     content: str | list[dict[str, Any]]
+    answer: Answer | None = None
+    """Of role `approval` alone, which can only be the first of a send."""
     name: str | None = None
     otid: str | None = None
     sender_id: str | None = None
@@ -59,6 +80,11 @@ class Message(Record):
     reasoning: list[Reasoning] = []
     tool_calls: list[ToolCall] = []
     tool_returns: list[ToolReturn] = []
+    asked: list[str] = []
+    """Of a request: the ids of those of its calls that wait for the caller's word."""
+    client_calls: list[str] = []
+    """Those among them that the caller has to run himself."""
+    answer: Answer | None = None
     run_id: str | None = None
     step_id: str | None = None
     otid: str | None = None
@@ -66,6 +92,11 @@ class Message(Record):
     sender_id: str | None = None
     group_id: str | None = None
     batch_item_id: str | None = None
+
+    @property
+    def from_agent(self) -> bool:
+        """Whether its model said it or its tools gave it back; the rest was put to it."""
+        return self.role in ("assistant", "tool") or bool(self.asked)
 
     def plain_text(self) -> str:
         """The text parts joined by newlines; images and other parts are left out."""

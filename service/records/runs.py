@@ -84,6 +84,14 @@ class RunError(Record):
     detail: str | None = None
 
 
+class ClientTool(Record):
+    """A tool that the sender of a run carries out himself; `parameters` is a JSON schema."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
 class RunOptions(Record):
     """What the sender asked of one run."""
 
@@ -94,6 +102,7 @@ class RunOptions(Record):
     include_return_message_types: list[str] | None = None
     override_model: str | None = None
     override_system: str | None = None
+    client_tools: list[ClientTool] = []
     output: Literal["none", "steps", "tokens"] = "none"
     """What is kept for streams while the run goes on: nothing, whole messages, or pieces as well."""
 
@@ -138,6 +147,12 @@ class Step(Record):
     reply: ModelReply | None = None
     message_id: str | None = None
     """The id of the message that the reply becomes; another one each time the model is asked."""
+    asked: list[str] = []
+    """Calls of the reply that wait for the caller's word: the run stops with this step."""
+    client_calls: list[str] = []
+    """Those among them that the caller has to run himself."""
+    answers: str | None = None
+    """The request whose calls this step carries out: its reply is that message, which is stored already."""
     stop_reason: StopReason | None = None
     error: RunError | None = None
     feedback: Literal["positive", "negative"] | None = None
@@ -154,6 +169,8 @@ class Piece(Record):
     index: int = 0
     tool_call_id: str | None = None
     tool_name: str | None = None
+    asks: bool = False
+    """The call will wait for the caller's word."""
 
 
 class OutputEvent(Record):

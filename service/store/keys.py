@@ -76,7 +76,7 @@ KEYS: dict[str, Key] = {
     "agent": Key("agent:", "hash: record (JSON), rev, seq, times", "agents", "when deleted"),
     "agent_state": Key(
         "agent:",
-        "hash: status, generation, pool, worker, run_id, wake_run, wake_over",
+        "hash: status, generation, pool, worker, run_id, pending, answered_by, wake_run, wake_over",
         "runs",
         WITH_AGENT,
         ":state",

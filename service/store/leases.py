@@ -20,9 +20,12 @@ def _fenced(reply: Reply, lease: Lease) -> Reply:
 
 
 def _messages(messages: Sequence[Message]) -> str:
-    """Messages as step_store takes them; what the agent made is output, what it was given is not."""
+    """Messages as step_store takes them; what the agent made is output, what it was given is not.
+
+    One that asks for the caller's word is pending from then on.
+    """
     rows = [
-        (message.id, body_of(message), "1" if message.role in ("assistant", "tool") else "")
+        (message.id, body_of(message), "1" if message.from_agent else "", "1" if message.asked else "")
         for message in messages
     ]
     return json.dumps(rows, ensure_ascii=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service.errors import NotFound
+from service.errors import NotFound, PendingApproval
 from service.records.base import Page
 from service.records.messages import Message
 from service.records.runs import Ready, Run
@@ -17,14 +17,24 @@ def body_of(message: Message, *, stamped: bool = False) -> str:
     return message.model_dump_json(exclude=None if stamped else {"created_at"}, exclude_defaults=True)
 
 
+class NotPending(Exception):
+    """The request that was to be answered is not the one that is pending."""
+
+
 class MessageStore:
     """What lies in an agent's inbox, history and context."""
 
     def __init__(self, store: StoreClient) -> None:
         self._store = store
 
-    async def send(self, ws: str, run: Run) -> tuple[Run, Ready | None]:
-        """The run as it is stored, also if it was known before; and whether its agent became ready."""
+    async def send(self, ws: str, run: Run, *, waits: bool = True) -> tuple[Run, Ready | None]:
+        """The run as it is stored, also if it was known before; and whether its agent became ready.
+
+        While a request is pending a run that does not answer it waits, or is refused (PendingApproval).
+        Raises NotPending for an answer that comes too late.
+        """
+        answer = run.messages[0].answer if run.messages else None
+        answers = None if answer is None else answer.request_id
         reply = await self._store.run(
             "message_send",
             ws,
@@ -32,11 +42,17 @@ class MessageStore:
             run.id,
             record_of(run),
             "1" if run.options.output != "none" else "",
+            answers or ("wait" if waits else "refuse"),
         )
         if reply[0] == "missing":
             raise NotFound("agent", run.agent_id)
         if reply[0] == "known":
             return to_run(flat(reply[1])), None
+        if reply[0] == "pending":
+            if answers is not None:
+                raise NotPending
+            asked_by = [one.run_id or "" for one in await self.read_many(ws, run.agent_id, [reply[1]])]
+            raise PendingApproval(reply[1], "".join(asked_by))
         ready = Ready(agent_id=run.agent_id, generation=int(reply[2]), pool=reply[3]) if reply[2] else None
         return run.model_copy(update={"created_at": int(reply[1])}), ready
 

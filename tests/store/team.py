@@ -11,8 +11,9 @@ from service.bootstrap import Service
 from service.records.agents import Agent, AgentFields, NewAgent
 from service.records.base import DEFAULT_WORKSPACE
 from service.records.blocks import Author, Block, BlockFields, Change, Edit, EditOutcome
-from service.records.messages import NewMessage
-from service.records.runs import Lease, OpenRun, Ready
+from service.records.ids import new_id
+from service.records.messages import Answer, CallAnswer, Message, NewMessage, ToolCall
+from service.records.runs import Lease, OpenRun, Ready, Run, Step, Usage
 from service.store.client import StoreClient
 from service.store.keys import key, workspace_prefix
 from service.store.leases import LeaseStore
@@ -52,6 +53,12 @@ _READ: dict[str, Callable[[Any, str], Awaitable[Any]]] = {
     "zset": lambda redis, name: redis.zrange(name, 0, -1, withscores=True),
     "stream": lambda redis, name: redis.xrange(name),
 }
+
+
+def word(*ids: str, approve: bool = True, **fields: Any) -> NewMessage:
+    """The caller's word on calls of those ids."""
+    given = [CallAnswer(tool_call_id=id, approve=approve) for id in ids]
+    return NewMessage(role="approval", content="", answer=Answer(calls=given, **fields))
 
 
 class Team:
@@ -109,6 +116,39 @@ class Team:
         run = await self.leases.next_run(lease)
         assert run is not None
         return lease, run
+
+    async def asked(self, *ids: str) -> tuple[Agent, Message]:
+        """An agent whose run stopped and asks for calls of those ids."""
+        agent = await self.agent()
+        lease, open_run = await self.working(agent)
+        request = await self.ask(lease, open_run.run, *ids)
+        assert await self.leases.next_run(lease) is None
+        return agent, request
+
+    async def ask(self, lease: Lease, run: Run, *ids: str) -> Message:
+        """A run ends with a request for its caller's word."""
+        step = Step(id=new_id("step"), run_id=run.id, agent_id=run.agent_id, index=0, created_at=0)
+        request = Message(
+            id=new_id("message"),
+            agent_id=run.agent_id,
+            role="approval",
+            created_at=0,
+            tool_calls=[ToolCall(id=id, name="rm", arguments="{}") for id in ids],
+            asked=list(ids),
+            run_id=run.id,
+            step_id=step.id,
+        )
+        await self.service.leases.store_step(
+            lease,
+            run,
+            step,
+            [request],
+            usage=Usage(),
+            context_tokens=1,
+            seen={},
+            stop_reason="requires_approval",
+        )
+        return request
 
     async def state(self, agent: Agent) -> Mapping[str, str]:
         return await self.store.hash(key(WS, "agent_state", agent.id))

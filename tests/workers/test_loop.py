@@ -144,14 +144,6 @@ async def test_a_tool_that_a_rule_hides_now_is_refused(bench: Bench) -> None:
     assert "now are: memory_insert" in (await bench.results(run))[0].text
 
 
-async def test_a_tool_that_waits_for_approval_is_not_run_without_it(bench: Bench) -> None:
-    rules = [{"type": "requires_approval", "tool_name": "memory_insert"}]
-    agent = await bench.agent({"notes": "kept"}, tool_rules=rules, include_base_tool_rules=False)
-    run = await bench.tell(agent, calls(NOTE), says("I see."))
-    assert (await bench.results(run))[0].text.startswith("[ToolConstraintError]")
-    assert await bench.text("notes") == "kept"
-
-
 async def test_usage_is_summed_over_the_steps(bench: Bench) -> None:
     agent = await bench.agent({"notes": ""})
     run = await bench.tell(agent, calls(NOTE, reasoning="Hm."), says("Done."))

@@ -15,9 +15,11 @@ from service import tools
 from service.http.schemas.blocks import BlockResponse, block_response
 from service.http.schemas.models import EmbeddingConfig, LLMConfig
 from service.http.schemas.tools import ToolResponse, tool_response
+from service.http.schemas.transcript import ApprovalRequestMessage, approval_request
 from service.records.agents import Agent
 from service.records.base import iso
 from service.records.blocks import Block
+from service.records.messages import Message
 from service.records.runs import StopReason
 
 Relations = frozenset[str]
@@ -118,7 +120,7 @@ class AgentState(BaseModel):
     entity_id: str | None = None
     identity_ids: list[str] = []
     identities: list[dict[str, Any]] = []
-    pending_approval: dict[str, Any] | None = None
+    pending_approval: ApprovalRequestMessage | None = None
     message_buffer_autoclear: bool = False
     enable_sleeptime: bool | None = None
     multi_agent_group: dict[str, Any] | None = None
@@ -133,8 +135,10 @@ class AgentState(BaseModel):
     pool: str = Field(description="the worker pool that runs it")
 
 
-def agent_state(agent: Agent, blocks: Sequence[Block], relations: Relations = ALL) -> AgentState:
-    """The answer for an agent; `blocks` may be left empty where `relations` has none."""
+def agent_state(
+    agent: Agent, blocks: Sequence[Block], relations: Relations = ALL, pending: Message | None = None
+) -> AgentState:
+    """The answer for an agent; `blocks` and `pending` may be left out where `relations` has none."""
     shown = [block_response(block) for block in blocks] if "blocks" in relations else []
     secrets = _variables(agent) if "secrets" in relations else []
     ended = agent.last_run_completion
@@ -153,6 +157,7 @@ def agent_state(agent: Agent, blocks: Sequence[Block], relations: Relations = AL
             "tags": agent.tags if "tags" in relations else [],
             "tool_exec_environment_variables": secrets,
             "secrets": secrets,
+            "pending_approval": None if pending is None else approval_request(pending),
             "identity_ids": agent.identity_ids if "identities" in relations else [],
         }
     )

@@ -8,7 +8,7 @@ from service.errors import Invalid
 from service.http.errors import Misused
 from service.http.paging import CEILING, PageQuery
 from service.http.schemas.bounds import Handle, JsonObject, Name
-from service.records.messages import NewMessage
+from service.records.messages import Answer, CallAnswer, NewMessage, ToolReturn
 from service.records.runs import RunOptions
 
 MOST_MESSAGES = 1000
@@ -18,7 +18,6 @@ _POLL = "poll GET /v1/runs/{id}"
 _REFUSED = {
     "callback_url": _POLL,
     "client_skills": _WITHOUT,
-    "client_tools": _WITHOUT,
     "include_compaction_messages": _WITHOUT,
     "return_logprobs": _WITHOUT,
     "return_token_ids": _WITHOUT,
@@ -93,25 +92,69 @@ class MessageCreate(BaseModel):
     batch_item_id: Name | None = None
 
 
+class ApprovalReturn(BaseModel):
+    """Whether one call may be run."""
+
+    type: Literal["approval"] = "approval"
+    tool_call_id: Name
+    approve: bool
+    reason: str | None = None
+
+
+class ResultPart(BaseModel):
+    """A part of a result; of an image the agent is told only that there was one."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["text", "image"]
+    text: str = ""
+
+
+class ToolReturnGiven(BaseModel):
+    """What one call gave back, run by the caller."""
+
+    type: Literal["tool"] = "tool"
+    tool_call_id: Name
+    tool_return: str | list[ResultPart]
+    status: Literal["success", "error"]
+    stdout: list[str] | None = None
+    stderr: list[str] | None = None
+
+
+def _answer_kind(answer: Any) -> str:
+    said = answer if isinstance(answer, dict) else vars(answer) if isinstance(answer, BaseModel) else {}
+    is_result = said.get("type") == "tool" or ("type" not in said and "tool_return" in said)
+    return "<tool>" if is_result else "<approval>"
+
+
+CallAnswered = Annotated[
+    Annotated[ApprovalReturn, Tag("<approval>")] | Annotated[ToolReturnGiven, Tag("<tool>")],
+    Discriminator(_answer_kind),
+]
+
+
 class ApprovalCreate(BaseModel):
-    """An answer to an approval request. Not served yet."""
+    """An answer to an approval request, only as the first entry: one word for each call that is asked for.
+
+    `approve`, with `approval_request_id` (the message's id) and `reason`, is the old form: one word for all.
+    """
 
     type: Literal["approval"] = "approval"
     otid: Name | None = None
     group_id: Name | None = None
-    approvals: list[JsonObject] | None = Field(default=None, max_length=MOST_MESSAGES)
+    approvals: list[CallAnswered] | None = Field(default=None, max_length=MOST_MESSAGES)
     approve: bool | None = None
     approval_request_id: Name | None = None
     reason: str | None = None
 
 
 class ToolReturnCreate(BaseModel):
-    """Results of tools that the caller ran. Not served yet."""
+    """Results of the calls that are asked for, run by the caller; only as the first entry."""
 
     type: Literal["tool_return"]
     otid: Name | None = None
     group_id: Name | None = None
-    tool_returns: list[JsonObject] = Field(max_length=MOST_MESSAGES)
+    tool_returns: list[ToolReturnGiven] = Field(max_length=MOST_MESSAGES)
 
 
 def _entry_kind(entry: Any) -> str:
@@ -130,7 +173,9 @@ Entry = Annotated[
 ]
 
 
-class ClientTool(BaseModel):
+class ClientToolSchema(BaseModel):
+    """A tool that the sender runs: a call of it ends the run, whose answer brings its result."""
+
     name: Name
     description: str | None = None
     parameters: JsonObject | None = None
@@ -153,8 +198,8 @@ class AsyncSendRequest(BaseModel):
     assistant_message_tool_kwarg: Name | None = None
     include_return_message_types: list[MessageType] | None = Field(default=None, max_length=100)
     enable_thinking: str | bool | None = None
-    client_tools: list[ClientTool] | None = Field(
-        default=None, max_length=500, description=_NOT_HERE.format(_WITHOUT)
+    client_tools: list[ClientToolSchema] | None = Field(
+        default=None, max_length=500, description="offered to the model beside the agent's tools, in this run"
     )
     client_skills: list[ClientSkill] | None = Field(
         default=None, max_length=500, description=_NOT_HERE.format(_WITHOUT)
@@ -215,7 +260,7 @@ def new_messages(body: AsyncSendRequest) -> list[NewMessage]:
         return [NewMessage(role="user", content=_content(body.input))]
     if not body.messages:
         raise Misused("messages: at least one message is needed, or `input`")
-    return [new_message(_plain_message(entry)) for entry in body.messages]
+    return [_new_entry(entry, first=index == 0) for index, entry in enumerate(body.messages)]
 
 
 def run_options(body: AsyncSendRequest) -> RunOptions:
@@ -223,8 +268,11 @@ def run_options(body: AsyncSendRequest) -> RunOptions:
     for field, remedy in _REFUSED.items():
         if getattr(body, field):
             raise Invalid(field, _NOT_HERE.format(remedy))
-    names = RunOptions.model_fields
-    given = {name: value for name in names if (value := getattr(body, name, None)) is not None}
+    names = [tool.name for tool in body.client_tools or []]
+    if len(set(names)) < len(names):
+        raise Invalid("client_tools", "must not name a tool twice")
+    sent = body.model_dump(include=set(RunOptions.model_fields))
+    given = {name: value for name, value in sent.items() if value is not None}
     if body.system is not None:
         given.setdefault("override_system", body.system)
     return RunOptions(**given)
@@ -245,12 +293,43 @@ def check_streaming(body: SendRequest, legacy: bool) -> None:
             raise Misused(f"{field}: goes with streaming only; leave it out or set streaming to true")
 
 
-def _plain_message(entry: MessageCreate | ApprovalCreate | ToolReturnCreate) -> MessageCreate:
+def _new_entry(entry: MessageCreate | ApprovalCreate | ToolReturnCreate, *, first: bool) -> NewMessage:
     if isinstance(entry, MessageCreate):
-        return entry
-    raise Invalid(
-        "messages", f"entries of type {entry.type} are not available yet in this version; send plain messages"
+        return new_message(entry)
+    if not first:
+        raise Invalid("messages", f"an entry of type {entry.type} can only be the first one")
+    if isinstance(entry, ToolReturnCreate):
+        answer = Answer(calls=[_call_answer(given) for given in entry.tool_returns])
+    elif entry.approvals is None and entry.approve is None:
+        raise Invalid("messages.0.approvals", "is missing; say for each call whether it may be run")
+    else:
+        answer = Answer(
+            request_id=entry.approval_request_id,
+            approve=entry.approve if entry.approvals is None else None,
+            reason=entry.reason,
+            calls=[_call_answer(given) for given in entry.approvals or []],
+        )
+    return NewMessage(role="approval", content="", answer=answer, otid=entry.otid, group_id=entry.group_id)
+
+
+def _call_answer(given: ApprovalReturn | ToolReturnGiven) -> CallAnswer:
+    if isinstance(given, ApprovalReturn):
+        return CallAnswer(**given.model_dump(exclude={"type"}))
+    parts = given.tool_return
+    text = parts if isinstance(parts, str) else "\n".join(_result_text(part) for part in parts)
+    result = ToolReturn(
+        tool_call_id=given.tool_call_id,
+        name="",
+        text=text,
+        status=given.status,
+        stdout=given.stdout,
+        stderr=given.stderr,
     )
+    return CallAnswer(tool_call_id=given.tool_call_id, result=result)
+
+
+def _result_text(part: ResultPart) -> str:
+    return part.text if part.type == "text" else "(An image was given back here; it cannot be shown.)"
 
 
 def _content(content: str | list[Part]) -> str | list[dict[str, Any]]:

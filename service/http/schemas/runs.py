@@ -212,7 +212,9 @@ def completion_details(usage: Usage) -> dict[str, int]:
 
 
 def run_metrics(run: Run, steps: Sequence[Step]) -> RunMetrics:
-    calls = [call.name for step in steps if step.reply for call in step.reply.tool_calls]
+    """Of tools those that were called; a call that waits for its caller's word is no call yet."""
+    done = [step.reply for step in steps if step.reply and not step.asked]
+    calls = [call.name for reply in done for call in reply.tool_calls]
     ended = run.completed_at
     return RunMetrics(
         id=run.id,

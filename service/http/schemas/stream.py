@@ -21,6 +21,7 @@ from service.http.schemas.runs import StopReasonTold, UsageTold
 from service.http.schemas.transcript import (
     ApiMessage,
     ApiToolCall,
+    ApprovalRequestMessage,
     AssistantMessage,
     ReasoningMessage,
     ToolCallMessage,
@@ -136,9 +137,9 @@ class _Answer:
             }
         )
         for number, shown in enumerate(api_messages([untold], self._view)):
-            if isinstance(shown, ToolCallMessage):
+            if isinstance(shown, ToolCallMessage | ApprovalRequestMessage):
                 for call in shown.tool_calls or [shown.tool_call]:
-                    yield self._delta(message, call)
+                    yield self._delta(message, call, shown.message_type)
             else:
                 yield self._shown(shown, f"rest {number}")
 
@@ -162,7 +163,8 @@ class _Answer:
 
     def _call(self, message: Message, piece: Piece) -> Iterator[dict[str, Any]]:
         view = self._view
-        if view.use_assistant_message and piece.tool_name == view.assistant_message_tool_name:
+        voice = view.use_assistant_message and piece.tool_name == view.assistant_message_tool_name
+        if voice and not piece.asks:
             speech = self._speeches.setdefault(piece.index, _Speech(view.assistant_message_tool_kwarg))
             if new := speech.hear(piece.text):
                 said = AssistantMessage(**common_of(message), content=new)
@@ -172,16 +174,17 @@ class _Answer:
         yield self._delta(
             message,
             ToolCallDelta(name=piece.tool_name, arguments=piece.text, tool_call_id=piece.tool_call_id),
+            "approval_request_message" if piece.asks else "tool_call_message",
         )
 
-    def _delta(self, message: Message, call: ToolCallDelta | ApiToolCall) -> dict[str, Any]:
+    def _delta(self, message: Message, call: ToolCallDelta | ApiToolCall, kind: str) -> dict[str, Any]:
         shown = call.model_dump(exclude_none=True)
         return {
             **common_of(message),
-            "otid": self._otid("calls"),
+            "otid": self._otid(kind),
             "is_err": None,
             "seq_id": None,
-            "message_type": ToolCallMessage.model_fields["message_type"].default,
+            "message_type": kind,
             "tool_call": shown,
             "tool_calls": shown,
         }
@@ -191,7 +194,7 @@ class _Answer:
         return message.model_dump()
 
     def _otid(self, part: str) -> str:
-        """The parts of an answer are numbered as they come; all its calls are one part, as in lists."""
+        """The parts of an answer are numbered as they come; calls of a kind are one part, as in lists."""
         return piece_otid(self.id, self._places.setdefault(part, len(self._places)))
 
 

@@ -4,6 +4,9 @@ One stored message becomes one or several API messages that share its id: its
 reasoning, its text, then its tool calls. `otid` tells them apart: the message's
 uuid with its lowest seven bits replaced by the number of the piece.
 
+A turn that waits for its caller's word shows the calls it asks for as an approval
+request; the word itself shows in the old form too, which old SDKs insist on.
+
 Where a tool is the agent's voice (`send_message`), its call is shown as what was
 said and its result is left out; a call that failed is shown as the call it was.
 """
@@ -18,7 +21,7 @@ from pydantic_core import from_json
 
 from service.agent_types import AGENT_TYPES
 from service.records.base import Record
-from service.records.messages import Message, Reasoning, ToolCall, ToolReturn
+from service.records.messages import Answer, Message, Reasoning, ToolCall, ToolReturn
 
 
 class View(Record):
@@ -86,6 +89,12 @@ class ToolCallMessage(_ApiMessage):
     tool_calls: list[ApiToolCall] | None = None
 
 
+class ApprovalRequestMessage(_ApiMessage):
+    message_type: Literal["approval_request_message"] = "approval_request_message"
+    tool_call: ApiToolCall
+    tool_calls: list[ApiToolCall] | None = None
+
+
 class ApiToolReturn(BaseModel):
     type: Literal["tool"] = "tool"
     tool_call_id: str
@@ -105,6 +114,21 @@ class ToolReturnMessage(_ApiMessage):
     tool_returns: list[ApiToolReturn] | None = None
 
 
+class ApiApproval(BaseModel):
+    type: Literal["approval"] = "approval"
+    tool_call_id: str
+    approve: bool
+    reason: str | None = None
+
+
+class ApprovalResponseMessage(_ApiMessage):
+    message_type: Literal["approval_response_message"] = "approval_response_message"
+    approvals: list[ApiApproval | ApiToolReturn] | None = None
+    approve: bool | None = None
+    approval_request_id: str | None = None
+    reason: str | None = None
+
+
 ApiMessage = Annotated[
     SystemMessage
     | UserMessage
@@ -112,7 +136,9 @@ ApiMessage = Annotated[
     | HiddenReasoningMessage
     | AssistantMessage
     | ToolCallMessage
-    | ToolReturnMessage,
+    | ToolReturnMessage
+    | ApprovalRequestMessage
+    | ApprovalResponseMessage,
     Field(discriminator="message_type"),
 ]
 
@@ -152,6 +178,8 @@ def _pieces(message: Message, view: View) -> Iterator[ApiMessage]:
         yield UserMessage(**common, content=message.content)
     elif message.role == "tool":
         yield from _tool_pieces(message, common, view)
+    elif message.answer is not None:
+        yield _approval_response(message.answer, common)
     else:
         yield from _assistant_pieces(message, common, view)
 
@@ -165,32 +193,61 @@ def _assistant_pieces(message: Message, common: dict[str, Any], view: View) -> I
         else:
             yield AssistantMessage(**common, content=text)
     calls: list[ApiToolCall] = []
+    asked: list[ApiToolCall] = []
     for call in message.tool_calls:
-        said = said_by(call, view)
-        if said is None:
-            calls.append(ApiToolCall(name=call.name, arguments=call.arguments, tool_call_id=call.id))
+        shown = ApiToolCall(name=call.name, arguments=call.arguments, tool_call_id=call.id)
+        if call.id in message.asked:
+            asked.append(shown)
+        elif (said := said_by(call, view)) is None:
+            calls.append(shown)
         else:
             yield AssistantMessage(**common, content=said)
     if calls:
         yield ToolCallMessage(**common, tool_call=calls[0], tool_calls=calls)
+    if asked:
+        yield ApprovalRequestMessage(**common, tool_call=asked[0], tool_calls=asked)
 
 
 def _tool_pieces(message: Message, common: dict[str, Any], view: View) -> Iterator[ApiMessage]:
     shown = [given for given in message.tool_returns if not _is_echo(given, view)]
     if not shown:
         return
-    returns = [
-        ApiToolReturn(
-            tool_call_id=given.tool_call_id,
-            tool_return=given.text,
-            status=given.status,
-            stdout=given.stdout,
-            stderr=given.stderr,
-        )
-        for given in shown
-    ]
+    returns = [_tool_return(given) for given in shown]
     first = returns[0].model_dump(exclude={"type"})
     yield ToolReturnMessage(**common | {"name": shown[0].name}, **first, tool_returns=returns)
+
+
+def _tool_return(given: ToolReturn) -> ApiToolReturn:
+    return ApiToolReturn(
+        tool_call_id=given.tool_call_id,
+        tool_return=given.text,
+        status=given.status,
+        stdout=given.stdout,
+        stderr=given.stderr,
+    )
+
+
+def _approval_response(answer: Answer, common: dict[str, Any]) -> ApiMessage:
+    """With one word for all calls in the old fields: yes, unless one was denied."""
+    reasons = [call.reason for call in answer.calls if call.reason and not call.approve]
+    return ApprovalResponseMessage(
+        **common,
+        approvals=[
+            ApiApproval(**call.model_dump(exclude={"result"}))
+            if call.result is None
+            else _tool_return(call.result)
+            for call in answer.calls
+        ],
+        approve=all(call.approve for call in answer.calls),
+        approval_request_id=answer.request_id,
+        reason=answer.reason or (reasons[0] if reasons else None),
+    )
+
+
+def approval_request(request: Message) -> ApprovalRequestMessage | None:
+    """The piece of a stored message that asks for the caller's word."""
+    pieces = api_messages([request], View(include_return_message_types=["approval_request_message"]))
+    return next((piece for piece in pieces if isinstance(piece, ApprovalRequestMessage)), None)
 
 
 def _thought(thought: Reasoning, common: dict[str, Any]) -> ApiMessage:

@@ -1,10 +1,24 @@
 -- Puts a message into an agent's inbox as a new run, and marks an idle agent ready. The same run again changes nothing.
+-- While the agent waits for its caller's word other messages wait or are refused. That word, the answer to the
+-- request that is named, goes before all of them, and nothing is pending any more.
 --
 -- ARGV  1 agent  2 run  3 record as JSON  4 '1' if what the run says is to be kept for streams
+--       5 'wait' or 'refuse' while a request is pending, or the request that it answers
 -- Reply {'ok', created_at, generation or '', pool}  {'known', hash as a flat list} {'missing'} (no such agent)
+--       {'pending', request or ''} (refused: this one is pending, or none)
 -- include: send
-local agent, run = ARGV[1], ARGV[2]
+local agent, run, pending = ARGV[1], ARGV[2], ARGV[5]
 if redis.call('EXISTS', K.run(run)) == 1 then return {'known', redis.call('HGETALL', K.run(run))} end
 if redis.call('EXISTS', K.agent(agent)) == 0 then return {'missing'} end
+local state = K.agent_state(agent)
+local request = redis.call('HGET', state, 'pending')
+local answers = pending ~= 'wait' and pending ~= 'refuse'
+if answers and request ~= pending then return {'pending', request or ''} end
+if pending == 'refuse' and request then return {'pending', request} end
+if answers then
+  redis.call('HDEL', state, 'pending')
+  redis.call('HSET', state, 'answered_by', run)
+end
 local woken = send(agent, run, ARGV[3], ARGV[4]) or {'', ''}
+if answers then redis.call('LMOVE', K.agent_inbox(agent), K.agent_inbox(agent), 'RIGHT', 'LEFT') end
 return {'ok', MICROS, woken[1], woken[2]}

@@ -1,4 +1,5 @@
 -- mark_ready(agent): an idle agent becomes ready under a new generation. Returns {generation, pool} or nil.
+-- One that waits for its caller's word stays idle, whatever its inbox holds.
 -- raise(agent): the same whatever its state was: whoever held the lease is fenced off.
 -- include: clock
 local function raise(agent)
@@ -13,5 +14,6 @@ end
 local function mark_ready(agent)
   local status = redis.call('HGET', K.agent_state(agent), 'status')
   if status and status ~= 'idle' then return nil end
+  if redis.call('HGET', K.agent_state(agent), 'pending') then return nil end
   return raise(agent)
 end

@@ -1,5 +1,6 @@
 -- The run to carry on with: the one begun, else the next of the inbox. With nothing left the agent is idle and
--- the lease given back in the same act, so that no message can fall between.
+-- the lease given back in the same act, so that no message can fall between. While the agent waits for its caller's
+-- word nothing of the inbox is begun.
 --
 -- ARGV  1 agent  2 generation
 -- Reply {'run', run, hash as a flat list}  {'idle'}  {'fence'}
@@ -10,7 +11,7 @@ local state = K.agent_state(agent)
 if not fenced(agent, ARGV[2]) then return {'fence'} end
 local run = redis.call('HGET', state, 'run_id')
 while not run do
-  run = redis.call('LPOP', K.agent_inbox(agent))
+  run = not redis.call('HGET', state, 'pending') and redis.call('LPOP', K.agent_inbox(agent))
   if not run then
     redis.call('HSET', state, 'status', 'idle', 'worker', '')
     redis.call('ZREM', K.leases(), agent)

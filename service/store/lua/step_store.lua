@@ -1,6 +1,7 @@
 -- Stores a whole step: its record, its messages, the run's sums; and the end of the run, if this step was the last.
 --
--- ARGV  1 agent  2 generation  3 run  4 step  5 step as JSON  6 '1' if created_at is in it  7 messages as JSON [[id, body, '1' if it is output], …]
+-- ARGV  1 agent  2 generation  3 run  4 step  5 step as JSON  6 '1' if created_at is in it
+--       7 messages as JSON [[id, body, '1' if it is output, '1' if it asks for its caller's word], …]
 --       8 usage of the run as JSON  9 tokens in context  10 steps so far  11 versions seen as JSON
 --       12 stop reason or ''  13 status  14 error as JSON or ''  15 seconds the run is kept
 -- Reply {'ok', agent, generation, pool, …} (agents that waited for the run's end)  {'fence'}
@@ -17,6 +18,7 @@ if not known then index_step(agent, run, step) end
 for _, message in ipairs(cjson.decode(ARGV[7])) do
   store_message(agent, message[1], message[2])
   redis.call('RPUSH', K.run_messages(run), message[1])
+  if message[4] == '1' then redis.call('HSET', K.agent_state(agent), 'pending', message[1]) end
   if message[3] == '1' then tell(run, '{"kind":"message","message":' .. stamped(message[2]) .. '}') end
 end
 redis.call('HSET', K.run(run), 'usage', ARGV[8], 'context_tokens', ARGV[9], 'step_count', ARGV[10], 'seen', ARGV[11])

@@ -14,8 +14,8 @@ from service.http.schemas.messages import (
     new_messages,
     run_options,
 )
-from service.records.messages import NewMessage
-from service.records.runs import RunOptions
+from service.records.messages import Answer, CallAnswer, NewMessage, ToolReturn
+from service.records.runs import ClientTool, RunOptions
 
 
 def body(**fields: Any) -> SendRequest:
@@ -52,18 +52,87 @@ def test_messages_and_input_together_are_misused() -> None:
         new_messages(body(messages=[{"role": "user", "content": "hi"}], input="hi"))
 
 
+RESULT = ToolReturn(tool_call_id="c2", name="", text="a\nb", status="error", stdout=["o"], stderr=[])
+GIVEN = {"tool_call_id": "c2", "tool_return": "a\nb", "status": "error", "stdout": ["o"], "stderr": []}
+YES = {"type": "approval", "tool_call_id": "c1", "approve": True}
+
+
 @pytest.mark.parametrize(
-    ("entry", "kind"),
+    ("entry", "answer"),
     [
-        ({"type": "approval", "approvals": []}, "approval"),
-        ({"approve": True, "approval_request_id": "message-1"}, "approval"),
-        ({"approve": False}, "approval"),
-        ({"type": "tool_return", "tool_returns": []}, "tool_return"),
+        (
+            {"type": "approval", "approvals": [YES, {"type": "tool", **GIVEN}]},
+            Answer(
+                calls=[CallAnswer(tool_call_id="c1"), CallAnswer(tool_call_id="c2", result=RESULT)],
+            ),
+        ),
+        (
+            {"type": "approval", "approvals": [{"tool_call_id": "c1", "approve": False, "reason": "no"}]},
+            Answer(calls=[CallAnswer(tool_call_id="c1", approve=False, reason="no")]),
+        ),
+        ({"type": "approval", "approvals": []}, Answer()),
+        (
+            {"type": "approval", "approvals": [GIVEN]},
+            Answer(calls=[CallAnswer(tool_call_id="c2", result=RESULT)]),
+        ),
+        (
+            {"approve": True, "approval_request_id": "message-1"},
+            Answer(request_id="message-1", approve=True),
+        ),
+        (
+            {"approve": False, "reason": "no", "approvals": None},
+            Answer(approve=False, reason="no"),
+        ),
+        (
+            {"approve": True, "approval_request_id": "message-1", "approvals": [YES]},
+            Answer(request_id="message-1", calls=[CallAnswer(tool_call_id="c1")]),
+        ),
+        (
+            {"type": "tool_return", "tool_returns": [GIVEN]},
+            Answer(calls=[CallAnswer(tool_call_id="c2", result=RESULT)]),
+        ),
     ],
 )
-def test_approvals_and_tool_returns_are_told_apart_and_not_here_yet(entry: dict[str, Any], kind: str) -> None:
-    with pytest.raises(Invalid, match=f"messages: entries of type {kind} are not available yet"):
-        new_messages(body(messages=[entry]))
+def test_an_answer_says_something_of_each_call_or_one_word_for_all(
+    entry: dict[str, Any], answer: Answer
+) -> None:
+    sent = body(messages=[entry | {"otid": "o", "group_id": "g"}, {"role": "user", "content": "hi"}])
+    assert new_messages(sent) == [
+        NewMessage(role="approval", content="", answer=answer, otid="o", group_id="g"),
+        NewMessage(content="hi"),
+    ]
+    assert new_messages(body(messages=sent.messages)) == new_messages(sent)
+
+
+def test_of_a_result_in_parts_the_text_is_kept_and_an_image_is_mentioned() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "image", "source": {"type": "url", "url": "http://i"}}]
+    given = {"type": "tool_return", "tool_returns": [GIVEN | {"tool_return": parts}]}
+    [message] = new_messages(body(messages=[given]))
+    assert message.answer is not None
+    [call] = message.answer.calls
+    assert call.result is not None
+    assert call.result.text == "a\n(An image was given back here; it cannot be shown.)"
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ([{"type": "approval"}], "messages.0.approvals: is missing"),
+        (
+            [{"role": "user", "content": "x"}, {"approve": True}],
+            "messages: an entry of type approval can only",
+        ),
+        (
+            [{"approve": True}, {"type": "tool_return", "tool_returns": []}],
+            "messages: an entry of type tool_return can only be the first one",
+        ),
+    ],
+)
+def test_an_answer_that_says_nothing_or_comes_late_is_refused(
+    entries: list[dict[str, Any]], told: str
+) -> None:
+    with pytest.raises(Invalid, match=f"^{told}"):
+        new_messages(body(messages=entries))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +146,10 @@ def test_approvals_and_tool_returns_are_told_apart_and_not_here_yet(entry: dict[
         ({"role": "user", "content": [{"type": "text"}]}, "content"),
         ({"role": "user", "content": [{"type": "video"}]}, "content"),
         ({"role": "user", "content": "hi", "otid": "x" * 201}, "otid"),
+        ({"type": "approval", "approvals": [{"tool_call_id": "c1"}]}, "approvals"),
+        ({"type": "approval", "approvals": [GIVEN | {"type": "tool", "status": "odd"}]}, "approvals"),
+        ({"type": "approval", "approvals": ["yes"]}, "approvals"),
+        ({"type": "tool_return"}, "tool_returns"),
     ],
 )
 def test_a_malformed_message_names_its_field(entry: dict[str, Any], named: str) -> None:
@@ -118,7 +191,6 @@ def test_system_is_another_name_of_override_system_which_goes_first() -> None:
 @pytest.mark.parametrize(
     ("field", "empty", "asked"),
     [
-        ("client_tools", [], [{"name": "ls"}]),
         ("client_skills", [], [{"name": "ls", "description": "list", "location": "/"}]),
         ("include_compaction_messages", False, True),
         ("return_logprobs", False, True),
@@ -133,6 +205,16 @@ def test_what_would_be_ignored_is_refused_unless_it_asks_for_nothing(
     assert run_options(body(**{field: empty})) == RunOptions()
     with pytest.raises(Invalid, match=f"^{field}: not available yet in this version; "):
         run_options(body(**{field: asked}))
+
+
+def test_tools_of_the_caller_are_kept_with_the_run() -> None:
+    given = [{"name": "ls", "description": "List.", "parameters": {"type": "object"}}, {"name": "cat"}]
+    assert run_options(body(client_tools=given)).client_tools == [
+        ClientTool(name="ls", description="List.", parameters={"type": "object"}),
+        ClientTool(name="cat"),
+    ]
+    with pytest.raises(Invalid, match="client_tools: must not name a tool twice"):
+        run_options(body(client_tools=[*given, given[0]]))
 
 
 def test_the_way_to_do_without_a_callback_is_told() -> None:

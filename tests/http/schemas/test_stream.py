@@ -269,3 +269,37 @@ def test_types_that_were_not_asked_for_are_left_out(tokens: bool) -> None:
     objects = shown(events, tokens=tokens, include_return_message_types=["assistant_message"])
     assert [one["content"] for one in objects] == ["Hi"]
     assert objects[0]["otid"] == piece_otid(ID, 1)
+
+
+def asking(*calls: ToolCall, asked: list[str]) -> Message:
+    return answer("", *calls).model_copy(update={"role": "approval", "asked": asked})
+
+
+def test_a_call_that_waits_for_a_word_comes_as_pieces_of_a_request() -> None:
+    """Beside one that does not; in lists they are two messages too."""
+    look, find = call("look", {"at": 1}), call("find", {}, "c2")
+    pieces = [
+        piece("tool_call", part, 1, tool_call_id="c2", tool_name="find", asks=True) for part in ("", "{}")
+    ]
+    message = asking(look, find, asked=["c2"])
+    objects = shown([*cut(look, 100), *pieces, whole(message)])
+    assert types(objects) == ["tool_call_message", "approval_request_message", "approval_request_message"]
+    assert objects[1]["tool_call"] == {"name": "find", "arguments": "", "tool_call_id": "c2"}
+    assert objects[2]["tool_calls"] == {"name": "find", "arguments": "{}", "tool_call_id": "c2"}
+    listed = api_messages([message], View())
+    assert [one["otid"] for one in objects] == [listed[0].otid, listed[1].otid, listed[1].otid]
+
+
+def test_a_request_that_no_piece_told_comes_when_it_is_stored() -> None:
+    message = asking(call("look", {}), call("look", {}, "c2"), asked=["c1", "c2"])
+    objects = shown([piece("reasoning", "Hm."), whole(message)])
+    assert types(objects) == ["reasoning_message", *["approval_request_message"] * 2]
+    assert [one["tool_call"]["tool_call_id"] for one in objects[1:]] == ["c1", "c2"]
+    assert objects[1].keys() == api_messages([message], View())[0].model_dump().keys()
+
+
+def test_what_the_voice_may_not_say_without_a_word_is_not_said() -> None:
+    spoken = call("send_message", {"message": "Hi"})
+    asks: dict[str, Any] = {"tool_call_id": "c1", "tool_name": "send_message", "asks": True}
+    objects = shown([piece("tool_call", spoken.arguments, **asks), whole(asking(spoken, asked=["c1"]))])
+    assert types(objects) == ["approval_request_message"]

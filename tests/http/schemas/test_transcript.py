@@ -5,8 +5,14 @@ from typing import Any
 
 import pytest
 
-from service.http.schemas.transcript import View, api_messages, has_inner_monologue, piece_otid
-from service.records.messages import Message, Reasoning, ToolCall, ToolReturn
+from service.http.schemas.transcript import (
+    View,
+    api_messages,
+    approval_request,
+    has_inner_monologue,
+    piece_otid,
+)
+from service.records.messages import Answer, CallAnswer, Message, Reasoning, ToolCall, ToolReturn
 
 ID = "message-123e4567-e89b-42d3-8456-4266141740ff"
 COMMON = {"id", "date", "message_type", "name", "otid", "sender_id", "step_id", "is_err", "seq_id", "run_id"}
@@ -160,3 +166,68 @@ def test_an_empty_turn_shows_nothing() -> None:
 def test_arguments_stay_the_json_text_they_are() -> None:
     call = ToolCall(id="c", name="search", arguments=json.dumps({"text": "ü\n"}))
     assert shown({"role": "assistant", "tool_calls": [call]})[0]["tool_call"]["arguments"] == call.arguments
+
+
+def test_calls_that_wait_for_a_word_are_shown_as_a_request_behind_the_others() -> None:
+    turn = {
+        "role": "approval",
+        "content": "May I?",
+        "reasoning": [Reasoning(text="hm")],
+        "tool_calls": [SPEAK, SEARCH, SEARCH.model_copy(update={"id": "c3"})],
+        "asked": ["c1", "c3"],
+    }
+    pieces = shown(turn)
+    assert kinds(pieces) == ["reasoning", "assistant", "tool_call", "approval_request"]
+    assert len({piece["otid"] for piece in pieces}) == 4
+    assert [call["tool_call_id"] for call in pieces[2]["tool_calls"]] == ["c2"]
+    request = pieces[3]
+    assert set(request) == COMMON | {"tool_call", "tool_calls"}
+    speak = {"name": "send_message", "arguments": SPEAK.arguments, "tool_call_id": "c1"}
+    assert request["tool_call"] == speak
+    assert [call["tool_call_id"] for call in request["tool_calls"]] == ["c1", "c3"]
+
+
+def test_the_request_alone_can_be_shown() -> None:
+    common: dict[str, Any] = {"id": ID, "agent_id": "agent-1", "created_at": 0}
+    stored = Message(
+        **common, role="approval", content="May I?", tool_calls=[SPEAK, SEARCH], asked=["c1", "c2"]
+    )
+    found = approval_request(stored)
+    assert found is not None
+    assert found.otid == piece_otid(ID, 1)
+    assert [call.tool_call_id for call in found.tool_calls or []] == ["c1", "c2"]
+    assert approval_request(Message(**common, role="user")) is None
+
+
+@pytest.mark.parametrize(
+    ("calls", "said", "old"),
+    [
+        ([{"approve": True}], {}, (True, None)),
+        ([{"approve": True}, {"approve": False, "reason": "no"}], {}, (False, "no")),
+        ([{"approve": False}], {"approve": False, "reason": "not now"}, (False, "not now")),
+        ([{"result": ToolReturn(tool_call_id="c0", name="ls", text="a")}], {}, (True, None)),
+    ],
+)
+def test_an_answer_shows_a_word_for_each_call_and_one_for_all(
+    calls: list[dict[str, Any]], said: dict[str, Any], old: tuple[bool, str | None]
+) -> None:
+    words = [CallAnswer(tool_call_id=f"c{index}", **call) for index, call in enumerate(calls)]
+    answer = Answer(request_id="message-1", calls=words, **said)
+    (piece,) = shown({"role": "approval", "answer": answer, "otid": "mine"})
+    assert set(piece) == COMMON | {"approvals", "approve", "approval_request_id", "reason"}
+    assert (piece["message_type"], piece["otid"]) == ("approval_response_message", "mine")
+    assert (piece["approve"], piece["reason"]) == old
+    assert piece["approval_request_id"] == "message-1"
+    for shown_call, word in zip(piece["approvals"], words, strict=True):
+        assert shown_call["tool_call_id"] == word.tool_call_id
+        if word.result is None:
+            assert (shown_call["type"], shown_call["approve"]) == ("approval", word.approve)
+        else:
+            assert (shown_call["type"], shown_call["tool_return"]) == ("tool", "a")
+
+
+def test_requests_and_answers_can_be_asked_for_by_type() -> None:
+    turn = {"role": "approval", "content": "May I?", "tool_calls": [SEARCH], "asked": ["c2"]}
+    wanted = {"include_return_message_types": ["approval_request_message"]}
+    assert kinds(shown(turn, **wanted)) == ["approval_request"]
+    assert shown({"role": "approval", "answer": Answer()}, **wanted) == []
