@@ -1,8 +1,8 @@
 """Workspaces: every route, called with the wrong token. Nothing crosses, nothing changes, nothing is told.
 
-The routes are those of the table, so a new one is covered as soon as it is
-there; a new kind of id has to be named in `World.ids` first, and the tests fail
-until it is.
+The routes are those of the table, so a new one is covered as soon as it is there.
+A new kind of id is made by its noun's own POST and that route's example; one that
+nothing makes so has to be named in `make_world`, and the tests fail until it is.
 """
 
 import asyncio
@@ -25,8 +25,10 @@ from tests.http.conftest import WS, Worker, bearer
 from tests.store.team import contents, raw
 
 OTHERS = "others"
-BUILT_IN = {"tool_id"}
-"""Ids of what every workspace has."""
+MAKERS = {(route.path.rstrip("/"), route.method): route for route in ROUTES}
+BUILT_IN = {"tool_id"} if ("/v1/tools", "POST") not in MAKERS else set()
+"""Ids of what every workspace has, as long as nobody can make one."""
+ANSWER_S = 10
 ALWAYS = {("PATCH", "/v1/agents/{agent_id}/messages/{message_id}"): 405}
 """Routes that answer everybody the same."""
 
@@ -41,7 +43,7 @@ class World:
 
     def value(self, parameter: str) -> str:
         if parameter not in self.ids:
-            pytest.fail(f"make one in `make_world` and name it there: {parameter}")
+            pytest.fail(f"`make_world` has to make one of this and name it: {parameter}")
         return self.ids[parameter]
 
     def marks(self) -> set[str]:
@@ -64,21 +66,32 @@ async def make_world(client: httpx.AsyncClient, service: Service, workspace: str
     subscription = await ask("POST", f"{path}/subscriptions", {"label": mark})
     run = await ask("POST", f"{path}/messages/async", {"input": mark})
     await Worker(service, workspace).answer(agent["id"], [{"role": "assistant", "content": mark}])
-    return World(
-        mark,
-        secret,
-        {
-            "agent_id": agent["id"],
-            "block_id": block["id"],
-            "block_label": mark,
-            "message_id": (await ask("GET", f"{path}/messages"))[-1]["id"],
-            "run_id": run["id"],
-            "step_id": (await ask("GET", f"/v1/runs/{run['id']}/steps"))[0]["id"],
-            "subscription_id": subscription["id"],
-            "token_id": token.id,
-            "tool_id": (await ask("GET", "/v1/tools/"))[0]["id"],
-        },
-    )
+    named = {
+        "agent_id": agent["id"],
+        "block_id": block["id"],
+        "block_label": mark,
+        "message_id": (await ask("GET", f"{path}/messages"))[-1]["id"],
+        "run_id": run["id"],
+        "step_id": (await ask("GET", f"/v1/runs/{run['id']}/steps"))[0]["id"],
+        "subscription_id": subscription["id"],
+        "token_id": token.id,
+    }
+    for parameter, maker in made_by_example().items():
+        if parameter not in named:
+            named[parameter] = (await ask("POST", maker.path, maker.example))["id"]
+    named.setdefault("tool_id", (await ask("GET", "/v1/tools/"))[0]["id"])
+    return World(mark, secret, named)
+
+
+def made_by_example() -> dict[str, Route]:
+    """Parameter -> the POST that makes what it is the id of: `{x}` of `/v1/things/{x}` by `/v1/things`."""
+    found = {}
+    for route in ROUTES:
+        parent, _, last = route.path.rpartition("/")
+        maker = MAKERS.get((parent, "POST"))
+        if last.startswith("{") and maker is not None and not maker.parameters:
+            found[last.strip("{}")] = maker
+    return found
 
 
 @pytest.fixture
@@ -114,7 +127,11 @@ def path_of(route: Route, values: Mapping[str, str]) -> str:
 async def call(client: httpx.AsyncClient, route: Route, path: str, secret: str | None) -> httpx.Response:
     body = None if route.body is None else route.example
     headers = {} if secret is None else bearer(secret)
-    return await client.request(route.method, path, json=body, headers=headers)
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            return await client.request(route.method, path, json=body, headers=headers)
+    except TimeoutError:
+        pytest.fail(f"no answer to {route.method} {path}")
 
 
 def guarded() -> Iterator[Route]:
