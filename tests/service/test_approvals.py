@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.approvals import settled
-from service.errors import Invalid, NotFound, PendingApproval
+from service.errors import Invalid, NotFound, PendingApproval, StoreUnreachable
 from service.records.agents import Agent
 from service.records.messages import Answer, CallAnswer, Message, NewMessage, ToolCall, ToolReturn
 from service.records.runs import Run, RunOptions
@@ -205,3 +205,17 @@ async def test_denying_puts_results_into_the_history_and_the_run(team: Team) -> 
     ]
     assert (results.run_id, results.step_id) == (request.run_id, request.step_id)
     assert (await team.service.runs.messages(WS, request.run_id or ""))[-1] == results
+
+
+async def test_a_queue_that_is_away_keeps_nobody_from_denying(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, request = await team.asked("a")
+    await team.service.messages.send(WS, agent.id, [NewMessage(content="x")], waits=True)
+
+    async def away(*_: object) -> None:
+        raise StoreUnreachable("the queue does not answer")
+
+    monkeypatch.setattr("service.queue.Queue.put_step", away)
+    assert await team.service.approvals.deny(WS, request)
+    assert (await team.state(agent))["status"] == "ready"

@@ -218,3 +218,14 @@ async def test_a_message_is_tried_again_when_the_store_is_away(
     monkeypatch.setattr(bench.service.messages, "send", raises(StoreUnreachable("gone")))
     with pytest.raises(Retry):
         await jobs.send_message(ctx, "agent-1", "Hello.")
+
+
+async def test_a_message_by_job_waits_for_an_agent_that_waits_for_its_caller(
+    bench: Bench, ctx: dict[str, Any]
+) -> None:
+    rules = [{"type": "requires_approval", "tool_name": "conversation_search"}]
+    agent = await bench.agent(tool_rules=rules, include_base_tool_rules=False)
+    await bench.tell(agent, calls(FIND))
+    run_id = await jobs.send_message(ctx, agent.id, "Hello.")
+    assert (await bench.service.runs.read(WS, run_id)).status == "created"
+    assert (await bench.state(agent))["status"] == "idle"

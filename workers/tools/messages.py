@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from service.records.base import Page
 from service.records.messages import Message
 from service.tools import MESSAGE_SENT, ConversationSearchArguments, SendMessageArguments
+from workers.approvals import as_told
 from workers.tools.context import Handler, ToolContext, ToolFailed
 
 SEARCH_CHUNK = 200
@@ -32,7 +33,7 @@ async def conversation_search(context: ToolContext, given: ConversationSearchArg
     while len(results) < given.limit:
         page = Page(limit=SEARCH_CHUNK, after=cursor, descending=True)
         messages = await context.service.messages.find(context.lease.workspace, context.lease.agent_id, page)
-        for message in messages:
+        for message in filter(None, map(as_told, messages)):
             said = datetime.fromtimestamp(message.created_at / 1e6, UTC)
             text = _text(message)
             wanted = given.roles is None or message.role in given.roles

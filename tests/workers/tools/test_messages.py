@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from service.records.agents import Agent
-from tests.workers.bench import Bench, call, calls, says
+from service.records.messages import Answer, NewMessage
+from tests.workers.bench import WS, Bench, call, calls, says
 from workers.tools import messages
 
 pytestmark = pytest.mark.anyio
@@ -203,3 +204,14 @@ async def test_what_no_search_takes_is_a_type_error(
 )
 def test_the_past_is_told_in_round_words(seconds: float, said: str) -> None:
     assert messages._ago(seconds) == said
+
+
+async def test_what_was_said_beside_a_request_for_approval_is_found(bench: Bench) -> None:
+    rules = [{"type": "requires_approval", "tool_name": "memory_insert"}]
+    agent = await bench.agent({"notes": ""}, tool_rules=rules, include_base_tool_rules=False)
+    await bench.tell(agent, calls(call("memory_insert"), text="May I write of zebras?"))
+    word = NewMessage(role="approval", content="", answer=Answer(approve=False))
+    await bench.service.messages.send(WS, agent.id, [word])
+    await bench.carry(agent)
+    found = await search(bench, agent, query="zebras", roles=["assistant"])
+    assert contents(found) == ["May I write of zebras?"]
