@@ -8,6 +8,7 @@ from service.http.calls import Call, Nothing
 from service.http.messages import view_of
 from service.http.paging import part_of
 from service.http.routing import Route
+from service.http.schemas.errors import Error
 from service.http.schemas.runs import (
     RunListQuery,
     RunMessagesQuery,
@@ -141,6 +142,7 @@ ROUTES = [
         StreamObject,
         example={"starting_after": 12},
         media_type="text/event-stream",
+        refuses={410: ("The run's stream is no longer kept; read its messages", Error)},
     ),
     Route("GET", "/v1/runs/{run_id}/messages", messages, "Runs", list[ApiMessage]),
 ]
