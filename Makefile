@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test check format
+.PHONY: install demo test compat fuzz check format
 
 install: $(VENV)/installed
 
@@ -20,6 +20,12 @@ demo: install
 test: install
 	$(BIN)/coverage erase
 	$(BIN)/pytest --cov --cov-report=term $(ARGS)
+
+compat: install
+	$(BIN)/python -m tests.sdk.compat
+
+fuzz: install
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -q tests/fuzz $(ARGS)
 
 check: install
 	$(BIN)/ruff format --check .

@@ -23,7 +23,7 @@ from service.errors import StoreUnreachable
 from service.records.base import DEFAULT_POOL
 from service.records.runs import Ready
 from service.settings import Settings
-from service.store.queue import QueueStore, answering
+from service.store.queue import QueueStore, answering, bounded
 
 log = structlog.get_logger()
 
@@ -31,6 +31,8 @@ QUEUE = "blockwire:jobs"
 """The default pool's queue; another pool's has its name behind a colon."""
 PREFIXES = (job_key_prefix, result_key_prefix, in_progress_key_prefix)
 EXPIRES_MS = 86_400_000
+CONNECTIONS = 8
+"""To the queue's store, per process. arq's own pool has no bound: a crowd of sends would open one each."""
 
 
 def queue_of(pool: str) -> str:
@@ -54,7 +56,7 @@ def loads(job: bytes) -> dict[str, Any]:
 
 
 async def connect(settings: Settings) -> ArqRedis:
-    """A pool on the queue's store (QUEUE_URL, else REDIS_URL).
+    """A pool on the queue's store (QUEUE_URL, else REDIS_URL), of at most CONNECTIONS.
 
     Raises StoreUnreachable, ValueError for a URL of something else.
     """
@@ -66,9 +68,11 @@ async def connect(settings: Settings) -> ArqRedis:
     except RuntimeError:
         raise ValueError("QUEUE_URL must begin with redis://, rediss:// or unix://") from None
     with answering():
-        return await create_pool(
+        pool = await create_pool(
             where, job_serializer=dumps, job_deserializer=loads, default_queue_name=QUEUE
         )
+        await bounded(pool, CONNECTIONS)
+        return pool
 
 
 class Queue:

@@ -16,6 +16,7 @@ from service.http.errors import ModelFailed, WrongMethod
 from service.http.generation import is_legacy
 from service.http.retries import run_id_for
 from service.http.routing import EXAMPLE_UUID4, Route
+from service.http.schemas.errors import Error, ModelFailure
 from service.http.schemas.messages import (
     AsyncSendRequest,
     CancelRequest,
@@ -184,9 +185,16 @@ async def _produced(call: Call[Nothing, SendRequest], run: Run) -> list[ApiMessa
 
 
 _PATH = "/v1/agents/{agent_id}/messages"
+_MODEL_FAILURES = {
+    401: ("The model's provider does not take the key", ModelFailure),
+    402: ("The model's provider wants credit", ModelFailure),
+    429: ("The model's provider asks to slow down", ModelFailure),
+    500: ("The model failed otherwise", ModelFailure),
+    504: ("The model did not answer in time", ModelFailure),
+}
 
 ROUTES = [
-    Route("POST", _PATH, send, "Messages", LettaResponse, example=_HELLO),
+    Route("POST", _PATH, send, "Messages", LettaResponse, example=_HELLO, refuses=_MODEL_FAILURES),
     Route(
         "POST",
         f"{_PATH}/stream",
@@ -199,5 +207,5 @@ ROUTES = [
     Route("POST", f"{_PATH}/async", send_async, "Messages", RunResponse, example=_HELLO),
     Route("POST", f"{_PATH}/cancel", cancel, "Messages", dict[str, str], example=_SOME_RUN),
     Route("GET", _PATH, find, "Messages", list[ApiMessage]),
-    Route("PATCH", f"{_PATH}/{{message_id}}", modify, "Messages"),
+    Route("PATCH", f"{_PATH}/{{message_id}}", modify, "Messages", refuses={405: ("Never", Error)}),
 ]

@@ -6,8 +6,10 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
+from service.http.examples import example_of
 from service.http.health import VERSION
 from service.http.routing import EXAMPLE_UUID4, IDS, UUID4, Route
+from service.http.schemas.errors import Conflict, Error, MalformedRequest
 from service.records.tokens import SCOPES
 
 Document = dict[str, Any]
@@ -50,35 +52,16 @@ _FORBIDDEN = {"none": _STRANGER[0].upper() + _STRANGER[1:]} | {
 }
 
 
-class Error(BaseModel):
-    """What went wrong, in words that name the field and the remedy."""
-
-    detail: str
-
-
-class MalformedRequest(Error):
-    trace_id: str = ""
-    examples: list[str] | None = None
-
-
-class CurrentBlock(BaseModel):
-    version: int
-    value: str
-
-
-class Conflict(Error):
-    """The block is at another version than the one named; this is the current one."""
-
-    current: CurrentBlock | None = None
-
-
 def openapi(routes: Sequence[Route]) -> Document:
     """The document for these routes."""
     schemas, components = _schemas(routes)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         path = route.path.replace(":path}", "}")
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route, schemas)
+        operation = _operation(route, schemas)
+        for told in operation["responses"].get("200", {}).get("content", {}).values():
+            told["example"] = example_of(told["schema"], components)
+        paths.setdefault(path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Blockwire", "version": VERSION, "description": _ABOUT},
@@ -108,6 +91,7 @@ def _shapes(route: Route) -> list[tuple[Any, JsonSchemaMode, Any]]:
     shapes: list[tuple[Any, JsonSchemaMode, Any]] = [
         (repr(shape), "serialization", shape) for shape in (Error, MalformedRequest, Conflict)
     ]
+    shapes += [(repr(shape), "serialization", shape) for _, shape in route.refuses.values()]
     if route.body is not None:
         shapes.append((repr(route.body), "validation", route.body))
     if route.answers is not None:
@@ -172,23 +156,27 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
     )
     answers = {"type": "null"} if route.answers is None else schemas[repr(route.answers), "serialization"]
     responses = {"200": _response("Done", answers, route.media_type)}
-    if route.body is not None:
-        responses["400"] = _response("A value cannot be used; `detail` names the field", error)
+    responses["400"] = _response("A value cannot be used; `detail` names the field", error)
     if route.needs != "none":
         responses["401"] = _response("No token, or one that is not known or does not hold any more", error)
+        responses["429"] = _response("The token's rate is spent; `Retry-After` says for how long", error)
     responses["403"] = _response(_FORBIDDEN[route.needs], error)
-    if route.parameters:
+    if route.parameters or route.body is not None:
         responses["404"] = _response("No such thing", error)
-    if route.body is not None:
+    if route.method != "GET":
         responses["409"] = _response("It cannot be applied as things are; do not just repeat it", conflict)
     if route.body is not None and "expected_version" in route.body.model_fields:
         responses["412"] = _response("The block is not at the version of `If-Match`", conflict)
     if route.body is not None:
+        responses["413"] = _response("The body is too large", error)
         responses["415"] = _response("The body was not sent as JSON", error)
     responses["422"] = _response("The request cannot be read; `detail` names each field", malformed)
-    if route.needs != "none":
-        responses["429"] = _response("The token's rate is spent; `Retry-After` says for how long", error)
-    return responses
+    responses["503"] = _response("The store cannot be reached, or the server starts or stops", error)
+    for status, (description, shape) in route.refuses.items():
+        responses[str(status)] = _response(description, schemas[repr(shape), "serialization"])
+    if 405 in route.refuses:
+        del responses["200"]
+    return dict(sorted(responses.items()))
 
 
 def _response(

@@ -17,7 +17,7 @@ a block label may hold slashes, written as %2F where they would mislead.
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import cleandoc
 from typing import Any, Literal, get_args, get_type_hints
@@ -54,6 +54,8 @@ class Route:
     example: Mapping[str, Any] | None = None
     """A body that works, for the documentation."""
     media_type: str = "application/json"
+    refuses: Mapping[int, tuple[str, Any]] = field(default_factory=dict)
+    """Statuses of refusals that others do not have: what one means, and the type of its JSON."""
     scope: Scope | Literal["none"] | None = None
     """What a token must allow; None: `read` for a GET, else `write`. `none`: no token is asked for."""
 

@@ -8,6 +8,7 @@ from service.http.calls import Call, Nothing
 from service.http.messages import view_of
 from service.http.paging import part_of
 from service.http.routing import Route
+from service.http.schemas.errors import Error
 from service.http.schemas.runs import (
     RunListQuery,
     RunMessagesQuery,
@@ -97,10 +98,12 @@ async def active(call: Call[Nothing, Nothing]) -> Response:
 async def delete(call: Call[Nothing, Nothing]) -> Response:
     """Forget a run
 
-    One that has ended; what it put into its agent's history stays. The answer is `null`.
+    One that has ended; what it put into its agent's history stays. The answer is the run as it was: SDKs of
+    0.1 take nothing else, where V1 answered `null`.
     """
-    await call.service.runs.delete(call.ws, call.path["run_id"])
-    return json_answer(None)
+    run = await call.service.runs.read(call.ws, call.path["run_id"])
+    await call.service.runs.delete(call.ws, run.id)
+    return json_answer(run_response(run))
 
 
 async def usage(call: Call[Nothing, Nothing]) -> Response:
@@ -131,7 +134,7 @@ ROUTES = [
     Route("GET", "/v1/runs/{run_id}/usage", usage, "Runs", UsageStatistics),
     Route("GET", "/v1/runs/{run_id}/metrics", metrics, "Runs", RunMetrics),
     Route("GET", "/v1/runs/{run_id}/steps", steps, "Runs", list[StepResponse]),
-    Route("DELETE", "/v1/runs/{run_id}", delete, "Runs"),
+    Route("DELETE", "/v1/runs/{run_id}", delete, "Runs", RunResponse),
     Route("GET", "/v1/runs/{run_id}", retrieve, "Runs", RunResponse),
     Route(
         "POST",
@@ -142,6 +145,7 @@ ROUTES = [
         example={"starting_after": 12},
         media_type="text/event-stream",
         scope="read",
+        refuses={410: ("The run's stream is no longer kept; read its messages", Error)},
     ),
     Route("GET", "/v1/runs/{run_id}/messages", messages, "Runs", list[ApiMessage]),
 ]

@@ -10,6 +10,7 @@ from service.http.calls import Call, Nothing
 from service.http.paging import part_of
 from service.http.routing import Route
 from service.http.schemas.steps import (
+    FeedbackQuery,
     FeedbackRequest,
     StepListQuery,
     StepMessagesQuery,
@@ -74,13 +75,14 @@ async def messages(call: Call[StepMessagesQuery, Nothing]) -> Response:
     return json_answer(api_messages(part_of(stored, call.query.page(), lambda message: message.id), view))
 
 
-async def give_feedback(call: Call[Nothing, FeedbackRequest]) -> Response:
+async def give_feedback(call: Call[FeedbackQuery, FeedbackRequest]) -> Response:
     """Say what you think of a step
 
     `feedback` positive, negative, or null to take it back.
     """
     asked = call.body
-    step = await call.service.runs.give_feedback(call.ws, call.path["step_id"], asked.feedback, asked.tags)
+    feedback = asked.feedback or call.query.feedback
+    step = await call.service.runs.give_feedback(call.ws, call.path["step_id"], feedback, asked.tags)
     return await _answer(call, step)
 
 

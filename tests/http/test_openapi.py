@@ -51,6 +51,31 @@ def test_every_route_says_what_it_does_and_every_body_has_an_example_that_works(
         route.body.model_validate(route.example)
 
 
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_answer_has_an_example_that_fits_its_type(route: Route) -> None:
+    told = operation(route.method.lower(), route.path.replace(":path}", "}"))["responses"]
+    if route.method == "PATCH" and "405" in told:
+        assert "200" not in told
+        return
+    (answer,) = told["200"]["content"].values()
+    TypeAdapter(route.answers).validate_python(answer["example"])
+
+
+def test_an_example_shows_ids_of_its_kind_and_defaults() -> None:
+    (answer,) = operation("post", "/v1/blocks/{block_id}/edits")["responses"]["200"]["content"].values()
+    shown = answer["example"]
+    assert shown["id"].startswith("block-")
+    assert (shown["limit"], shown["value"]) == (100_000, "value")
+    (run,) = operation("get", "/v1/runs/{run_id}")["responses"]["200"]["content"].values()
+    assert (run["example"]["id"][:4], run["example"]["agent_id"][:6]) == ("run-", "agent-")
+
+
+def test_refusals_that_others_do_not_have_are_told() -> None:
+    told = operation("post", "/v1/agents/{agent_id}/messages")["responses"]
+    assert {"401", "402", "429", "500", "504"} <= set(told)
+    assert "410" in operation("post", "/v1/runs/{run_id}/stream")["responses"]
+
+
 def test_parameters_tell_their_type_bounds_and_default() -> None:
     parameters = {one["name"]: one for one in operation("get", "/v1/blocks/")["parameters"]}
     assert parameters["limit"]["schema"] == {
@@ -75,9 +100,11 @@ def test_bodies_and_answers_refer_to_their_models() -> None:
         status: told["content"]["application/json"]["schema"] for status, told in edit["responses"].items()
     }
     assert answers["200"] == {"$ref": "#/components/schemas/EditedBlock"}
-    assert set(answers) == {"200", "400", "401", "403", "404", "409", "412", "415", "422", "429"}
-    read = {"200", "401", "403", "404", "422", "429"}
-    assert set(operation("get", "/v1/blocks/{block_id}")["responses"]) == read
+    assert set(answers) == {
+        *("200", "400", "401", "403", "404", "409", "412", "413", "415", "422", "429", "503")
+    }
+    read = operation("get", "/v1/blocks/{block_id}")
+    assert set(read["responses"]) == {"200", "400", "401", "403", "404", "422", "429", "503"}
     assert operation("get", "/v1/blocks/count")["responses"]["200"]["content"]["application/json"][
         "schema"
     ] == {"type": "integer"}
@@ -137,7 +164,8 @@ def test_what_a_send_cannot_carry_yet_is_not_promised() -> None:
 
 def test_a_feed_is_described_as_one() -> None:
     (answer,) = operation("get", "/v1/changes")["responses"]["200"]["content"].items()
-    assert answer == ("text/event-stream", {"schema": {"$ref": "#/components/schemas/ChangeEvent"}})
+    assert answer[0] == "text/event-stream"
+    assert answer[1]["schema"] == {"$ref": "#/components/schemas/ChangeEvent"}
 
 
 def test_a_stream_is_described_with_all_that_it_carries() -> None:

@@ -178,8 +178,9 @@ async def test_a_run_that_ended_can_be_forgotten_and_its_messages_stay(
     agent = (await make_agent())["id"]
     run_id = await _ended(client, worker, agent)
     history = (await client.get(f"/v1/agents/{agent}/messages")).json()
+    run = (await client.get(f"/v1/runs/{run_id}")).json()
     answer = await client.delete(f"/v1/runs/{run_id}")
-    assert (answer.status_code, answer.json()) == (200, None)
+    assert (answer.status_code, answer.json()) == (200, run)
     assert (await client.get(f"/v1/runs/{run_id}")).status_code == 404
     assert (await client.get(f"/v1/agents/{agent}/messages")).json() == history
     waiting = await _send(client, agent)

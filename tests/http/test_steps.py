@@ -141,6 +141,14 @@ async def test_feedback_is_given_and_taken_back_while_tags_stay(
     assert (await _feedback(client, step, feedback="meh")).status_code == 422
 
 
+async def test_feedback_may_come_in_the_query(client: httpx.AsyncClient, worker: Worker, agent: str) -> None:
+    """So TypeScript 0.1.211 sends it."""
+    step = await _step(client, worker, agent)
+    json_type = {"content-type": "application/json"}
+    answer = await client.patch(f"/v1/steps/{step}/feedback?feedback=positive", headers=json_type)
+    assert (answer.status_code, answer.json()["feedback"]) == (200, "positive")
+
+
 async def test_a_step_under_way_is_not_judged_yet(
     client: httpx.AsyncClient, service: Service, agent: str
 ) -> None:

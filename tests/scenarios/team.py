@@ -49,9 +49,21 @@ class Team:
                 assert time.monotonic() < deadline, "the store did not start"
                 time.sleep(0.01)
 
-    def start_worker(self, name: str, pool: str) -> None:
-        self._start(name, python_module("workers.main"), pool=pool)
+    def start_worker(self, name: str, **settings: Any) -> None:
+        self._start(name, python_module("workers.main"), **settings)
         self.wait_for_log(name, "worker.started")
+
+    def start_web(self, name: str) -> str:
+        """A further web process; where it listens."""
+        port = free_port()
+        self._start(name, python_module("service.http.serve"), port=port)
+        self.wait_for_log(name, "web.started")
+        return f"http://127.0.0.1:{port}"
+
+    def connections(self) -> int:
+        """How many clients the store has at the moment, this one not counted."""
+        with redis.Redis(unix_socket_path=f"{self.folder}/s") as client:
+            return int(client.info("clients")["connected_clients"]) - 1
 
     def kill(self, *names: str) -> None:
         """SIGKILL to all of them before any is waited for."""

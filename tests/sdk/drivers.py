@@ -22,9 +22,11 @@ _OLD_CLASSES = {"python": "ApiError", "typescript": "LettaError"}
 _NEW_CLASSES = {
     400: "BadRequestError",
     401: "AuthenticationError",
+    403: "PermissionDeniedError",
     404: "NotFoundError",
     409: "ConflictError",
     422: "UnprocessableEntityError",
+    429: "RateLimitError",
 }
 
 
@@ -47,17 +49,20 @@ class Told:
 
     def check_refused(self, refusal: Facts, status: int, *words: str) -> None:
         """The error was the SDK's own for this status, at once (so not repeated), and said these words."""
-        assert refusal["class"] == _error_class(self.sdk, status), refusal
+        assert refusal["class"] == error_class(self.sdk, status), refusal
         assert refusal["status"] == status, refusal
         said = json.dumps(refusal["body"])
         assert all(word in said for word in words), said
         assert refusal["seconds"] < 3, refusal
 
 
-def _error_class(sdk: Sdk, status: int) -> str:
+def error_class(sdk: Sdk, status: int) -> str:
+    """The class of an SDK's own error for a status."""
     if sdk.generation == "old" and status != 422:
         return _OLD_CLASSES[sdk.language]
-    return _NEW_CLASSES[status]
+    if status >= 500:
+        return "InternalServerError"
+    return _NEW_CLASSES.get(status, {"python": "APIStatusError", "typescript": "APIError"}[sdk.language])
 
 
 def run_driver(sdk: Sdk, command: Sequence[str], running: Running) -> Told:
@@ -65,7 +70,7 @@ def run_driver(sdk: Sdk, command: Sequence[str], running: Running) -> Told:
     try:
         done = subprocess.run(
             [*command, running.url],
-            env=_environ(),
+            env=plain_environ(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -85,7 +90,7 @@ def run_driver(sdk: Sdk, command: Sequence[str], running: Running) -> Told:
     return Told(sdk, told["scenes"], told["faults"], printed + done.stderr)
 
 
-def _environ() -> dict[str, str]:
+def plain_environ() -> dict[str, str]:
     """Nothing that steers the SDKs, the interpreters or the way to a local address."""
     meant_for_others = ("LETTA_", "PYTHON", "NODE_", "COVERAGE_")
     bare = {

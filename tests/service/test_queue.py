@@ -1,11 +1,12 @@
 """The queue contract: names, job ids, and JSON both ways with arq."""
 
+import asyncio
 import json
 
 import pytest
 from arq.jobs import deserialize_job, serialize_job
 
-from service.queue import QUEUE, Queue, connect, dumps, loads, queue_of
+from service.queue import CONNECTIONS, QUEUE, Queue, connect, dumps, loads, queue_of
 from service.records.runs import Ready
 from service.settings import Settings
 from tests.store.team import WS, Team
@@ -68,6 +69,16 @@ async def test_a_pool_speaks_to_the_queues_store(redis_server: str, setting: str
     assert job is not None
     assert await pool.zscore(QUEUE, "mine") is not None
     assert (await job.info()).args == ["agent-1", "ñ"]  # type: ignore[union-attr]
+    await pool.aclose()
+
+
+async def test_a_crowd_of_jobs_waits_for_a_few_connections(redis_server: str) -> None:
+    pool = await connect(Settings(redis_url=redis_server))
+    before = int((await pool.info("clients"))["connected_clients"])
+    await asyncio.gather(*(pool.enqueue_job("send_message", "agent-1", str(n)) for n in range(100)))
+    now = int((await pool.info("clients"))["connected_clients"])
+    assert now - before < CONNECTIONS
+    await pool.flushall()
     await pool.aclose()
 
 

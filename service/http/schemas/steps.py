@@ -104,6 +104,12 @@ class StepMessagesQuery(PageQuery):
     order_by: Literal["created_at"] = "created_at"
 
 
+class FeedbackQuery(BaseModel):
+    feedback: Feedback | None = Field(
+        default=None, description="the same as in the body, where some old SDKs do not put it"
+    )
+
+
 class FeedbackRequest(BaseModel):
     feedback: Feedback | None = None
     tags: Names | None = None

@@ -63,6 +63,11 @@ class Report:
         for name in kind.model_fields:
             self.checked(getattr(answer, name, None))
 
+    def take_faults(self) -> list[str]:
+        """The faults found since this was asked last."""
+        found, self._faults = self._faults, []
+        return found
+
     def write(self) -> None:
         sys.stdout.write(json.dumps({"faults": self._faults, "scenes": self._scenes}, default=str))
 

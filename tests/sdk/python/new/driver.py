@@ -1,8 +1,9 @@
 """Driver of `letta-client` 1: calls every method of the shared-memory surface and reports what came back.
 
-    python driver.py BASE_URL
+    python driver.py BASE_URL [--calls]
 
-A scene is a function below; its facts have the same names in all drivers.
+A scene is a function below; its facts have the same names in all drivers. With `--calls` it makes the
+calls it is told instead (calls.py).
 """
 
 import sys
@@ -12,6 +13,7 @@ from itertools import groupby
 from typing import Any
 from uuid import uuid4
 
+from calls import answer_calls
 from example import make_team
 from letta_client import Letta
 from letta_client.types import AgentState, BlockResponse
@@ -449,6 +451,9 @@ SCENES = (
 )
 
 if __name__ == "__main__":
+    if sys.argv[2:] == ["--calls"]:
+        answer_calls(client, report, "new")
+        sys.exit()
     for scene in SCENES:
         report.play(scene)
     report.write()

@@ -1,13 +1,15 @@
 /**
  * Driver of SDK 1: calls every method of the shared-memory surface and reports what came back.
  *
- *     node driver.js BASE_URL
+ *     node driver.js BASE_URL [--calls]
  *
+ * With `--calls` it makes the calls it is told instead (calls.ts).
  * A scene is a function below; its facts have the same names in all drivers.
  */
 
 import Letta from "@letta-ai/letta-client";
 
+import { answerCalls } from "./calls";
 import { makeTeam } from "./example";
 import { Facts, play, refused, script, sure, unique, waitFor } from "./report";
 
@@ -416,7 +418,7 @@ async function refusals(): Promise<Facts> {
     };
 }
 
-void play({
+const scenes = {
     example,
     scripted_worker: scriptedWorker,
     older_worker: olderWorker,
@@ -431,4 +433,7 @@ void play({
     failing_stream: failingStream,
     models,
     refusals,
-});
+};
+
+if (process.argv[3] === "--calls") void answerCalls(client, "new");
+else void play(scenes);

@@ -1,14 +1,16 @@
 /**
  * Driver of the SDKs before 1.0: calls every method of the shared-memory surface and reports what came back.
  *
- *     node driver.js BASE_URL
+ *     node driver.js BASE_URL [--calls]
  *
+ * With `--calls` it makes the calls it is told instead (calls.ts).
  * A scene is a function below; its facts have the same names in all drivers. Whatever these SDKs find
  * wrong with an answer they print ("Failed to validate"), so nothing but the report may be printed.
  */
 
 import { Letta, LettaClient } from "@letta-ai/letta-client";
 
+import { answerCalls } from "./calls";
 import { embeddingModels } from "./embeddings";
 import { makeTeam } from "./example";
 import { Facts, play, refused, script, sure, unique, waitFor } from "./report";
@@ -417,7 +419,7 @@ async function refusals(): Promise<Facts> {
     };
 }
 
-void play({
+const scenes = {
     example,
     scripted_worker: scriptedWorker,
     older_worker: olderWorker,
@@ -432,4 +434,7 @@ void play({
     failing_stream: failingStream,
     models,
     refusals,
-});
+};
+
+if (process.argv[3] === "--calls") void answerCalls(client, "old");
+else void play(scenes);
