@@ -8,7 +8,7 @@ A rule that could never be met is no rule: one that asks for a tool which is not
 attached neither holds the run up nor leaves the model without tools.
 
 Elsewhere: rules an agent gets without asking (service/agent_types); asking the
-caller for approval (workers/loop).
+caller for approval (workers/request).
 """
 
 from collections.abc import Mapping, Sequence

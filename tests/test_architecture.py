@@ -41,9 +41,17 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 """
 
 BELOW_ROOMS = ("service.errors", "service.records", "service.settings", "service.store", "service.children")
-BORROWED = {"agents": {"messages"}, "changes": {"blocks"}, "runs": {"messages"}, "subscriptions": {"agents"}}
+BORROWED = {
+    "agents": {"messages"},
+    "approvals": {"messages", "runs"},
+    "changes": {"blocks"},
+    "history": {"blocks"},
+    "runs": {"messages"},
+    "subscriptions": {"agents"},
+}
 ROOMS = (
     "agents",
+    "approvals",
     "asks",
     "blocks",
     "changes",
