@@ -45,7 +45,6 @@ BORROWED = {
     "agents": {"messages"},
     "approvals": {"messages", "runs"},
     "changes": {"blocks"},
-    "history": {"blocks"},
     "runs": {"messages"},
     "subscriptions": {"agents"},
 }

@@ -26,9 +26,11 @@ from tests.store.team import contents, raw
 
 OTHERS = "others"
 MAKERS = {(route.path.rstrip("/"), route.method): route for route in ROUTES}
-BUILT_IN = {"tool_id"} if ("/v1/tools", "POST") not in MAKERS else set()
-"""Ids of what every workspace has, as long as nobody can make one."""
+BUILT_IN = {"tool_name"} | ({"tool_id"} if ("/v1/tools", "POST") not in MAKERS else set())
+"""What every workspace has; a tool's id too, as long as nobody can make one."""
 NUMBERS = {"version"}
+WAITING = {("POST", "/v1/tools/run")}
+"""Routes without an id that answer when a worker has worked, and there is none."""
 ANSWER_S = 10
 ALWAYS = {("PATCH", "/v1/agents/{agent_id}/messages/{message_id}"): 405}
 """Routes that answer everybody the same."""
@@ -82,7 +84,9 @@ async def make_world(client: httpx.AsyncClient, service: Service, workspace: str
     for parameter, maker in made_by_example().items():
         if parameter not in named:
             named[parameter] = (await ask("POST", maker.path, maker.example))["id"]
-    named.setdefault("tool_id", (await ask("GET", "/v1/tools/"))[0]["id"])
+    tool = (await ask("GET", "/v1/tools/"))[0]
+    named.setdefault("tool_id", tool["id"])
+    named["tool_name"] = tool["name"]
     return World(mark, secret, named)
 
 
@@ -178,7 +182,8 @@ async def test_lists_and_answers_hold_nothing_of_another_workspace(
     before = await workspace_contents(store, WS)
     wrong = []
     for route in guarded():
-        if all(name in BUILT_IN for name in route.parameters):
+        waits = (route.method, route.path) in WAITING
+        if not waits and all(name in BUILT_IN for name in route.parameters):
             values = {name: theirs.value(name) for name in route.parameters}
             answer = await call(client, route, path_of(route, values), theirs.secret)
             if answer.status_code >= 500 or told(answer, ours):
