@@ -82,6 +82,7 @@ class Things:
             "message_id": self._get(f"/v1/runs/{run}/messages")[0]["id"],
             "tool_id": self._get("/v1/tools/")[0]["id"],
             "subscription_id": watch,
+            "tool_name": "memory_insert",
         }
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
@@ -133,7 +134,8 @@ def test_every_answer_is_a_declared_one(
     @given(case=operation.as_strategy(generation_mode=mode), known=st.booleans())
     def ask(case: schemathesis.Case[Any], known: bool) -> None:
         if known:
-            case.path_parameters = {name: there[name] for name in route.parameters}
+            named = {name: there[name] for name in route.parameters if name in there}
+            case.path_parameters = (case.path_parameters or {}) | named
             if mode is GenerationMode.POSITIVE and isinstance(case.body, dict):
                 case.body |= {name: value for name, value in sense.items() if name in case.body}
         response = case.call(base_url=things.url, session=session, timeout=30)

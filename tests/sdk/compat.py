@@ -20,6 +20,7 @@ import httpx
 
 from tests.running import ROOT, running_blockwire
 from tests.sdk.calling import CalledSdk, Refused, calling
+from tests.sdk.drivers import EVERYTHING_ON
 from tests.sdk.environments import SDKS, NodeMissing, Sdk, driver_command
 from tests.sdk.methods import Row, is_classified, rows, shown
 from tests.sdk.probes import PROBES, WORKS, Probe
@@ -167,7 +168,7 @@ def write_readme(made: str) -> None:
 
 def main() -> str | None:
     """What went wrong, after the table was written if it could be."""
-    with running_blockwire() as running:
+    with running_blockwire(environ=EVERYTHING_ON) as running:
         found = survey(running.url)
     if found.missing:
         return f"README.md is as it was: {found.missing}"

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.running import Running, running_blockwire
-from tests.sdk.drivers import Told, run_driver
+from tests.sdk.drivers import EVERYTHING_ON, Told, run_driver
 from tests.sdk.environments import SDKS, EnvironmentNotBuilt, NodeMissing, Sdk, driver_command
 
 
 @pytest.fixture(scope="session")
 def blockwire() -> Iterator[Running]:
-    with running_blockwire() as running:
+    with running_blockwire(environ=EVERYTHING_ON) as running:
         yield running
 
 

@@ -18,6 +18,9 @@ from tests.sdk.environments import HERE, Sdk
 Facts = dict[str, Any]
 _RUN_S = 90
 
+EVERYTHING_ON = {"BLOCKWIRE_CUSTOM_TOOLS": "process", "BLOCKWIRE_TRACES": "1"}
+"""Settings of the Blockwire that SDKs are tried against."""
+
 _OLD_CLASSES = {"python": "ApiError", "typescript": "LettaError"}
 _NEW_CLASSES = {
     400: "BadRequestError",

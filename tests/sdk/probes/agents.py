@@ -1,6 +1,7 @@
 """Probes of agents and of what they can be created with."""
 
-from tests.sdk.probes.blocks import identity_seen
+from tests.sdk.calling import Refused
+from tests.sdk.probes.blocks import identity_of, identity_seen
 from tests.sdk.probes.probe import EMBEDDING, STORED, Found, Probe, ids, labels, probe, unique, words
 
 _BARE: Found = {"model": "offline/scripted", "embedding": EMBEDDING}
@@ -61,7 +62,7 @@ def create_with_messages(p: Probe) -> None:
 
 @probe("agents.create", "identity_ids=…")
 def create_with_identities(p: Probe) -> str | None:
-    identity = "identity-223e4567-e89b-42d3-8456-426614174000"
+    identity = identity_of(p)
     made = p.call(**_BARE, identity_ids=[identity])
     return identity_seen(p, made["id"], identity)
 
@@ -81,21 +82,50 @@ def create_with_format(p: Probe) -> str:
     return STORED
 
 
+_TELLS_TOKEN = '''
+def tell_token() -> str:
+    """Tell the token.
+
+    Returns:
+        str: the token
+    """
+    import os
+
+    return os.environ.get("TOKEN", "none")
+'''
+
+
 @probe("agents.create", "tool_exec_environment_variables=…")
-def create_with_secrets(p: Probe) -> str:
-    """Kept; whether a tool of the agent sees them is the matter of tools that run code."""
+def create_with_secrets(p: Probe) -> str | None:
+    """Tools that run code are given them, where there are such tools."""
     made = p.call(**_BARE, tool_exec_environment_variables={"TOKEN": "abc"})
     kept = p.shown(made["id"])["secrets"]
     assert [(one["key"], one["value"]) for one in kept] == [("TOKEN", "abc")]
-    return STORED
+    try:
+        tool = p.api("PUT", "/v1/tools/", {"source_code": _TELLS_TOKEN, "source_type": "python"})
+        p.api("PATCH", f"/v1/agents/{made['id']}/tools/attach/{tool['id']}")
+    except Refused:
+        return STORED
+    answer = p.tell(made["id"], {"calls": [{"name": "tell_token"}]}, {"text": "Done."})
+    (told,) = [one for one in answer["messages"] if one["message_type"] == "tool_return_message"]
+    return None if told["tool_return"] == "abc" else STORED
 
 
 @probe("agents.create", "compaction_settings=…")
-def create_with_compaction(p: Probe) -> str:
-    made = p.call(**_BARE, compaction_settings={"mode": "all", "clip_chars": 1000})
+def create_with_compaction(p: Probe) -> str | None:
+    """Of a context that is summed up as a whole nothing is left but the prompt and the summary."""
+    wanted = {"mode": "all", "clip_chars": 1000}
+    made = p.call(**_BARE | {"model": "offline/extractive"}, compaction_settings=wanted)
     kept = p.shown(made["id"])["compaction_settings"]
-    assert (kept["mode"], kept["clip_chars"]) == ("all", 1000)
-    return STORED
+    assert {name: kept[name] for name in wanted} == wanted
+    for day in ("Monday", "Tuesday", "Wednesday", "Thursday"):
+        body = {"messages": [{"role": "user", "content": f"The plan of {day}. " * 30}]}
+        p.post(f"/v1/agents/{made['id']}/messages", body)
+    try:
+        p.post(f"/v1/agents/{made['id']}/summarize", {})
+    except Refused:
+        return STORED
+    return None if len(p.shown(made["id"])["message_ids"]) == 2 else STORED
 
 
 @probe("agents.retrieve")

@@ -1,5 +1,8 @@
 """Probes of blocks, by id and as an agent's core memory."""
 
+from uuid import uuid4
+
+from tests.sdk.calling import Refused
 from tests.sdk.probes.probe import STORED, Found, Probe, ids, labels, probe, unique
 
 
@@ -120,25 +123,31 @@ def detach(p: Probe) -> None:
 
 @probe("agents.identities.attach")
 def attach_identity(p: Probe) -> str | None:
-    agent, identity = p.agent(), _IDENTITY
+    agent, identity = p.agent(), identity_of(p)
     p.call(agent_id=agent["id"], identity_id=identity)
     return identity_seen(p, agent["id"], identity)
 
 
 @probe("agents.identities.detach")
 def detach_identity(p: Probe) -> str | None:
-    agent = p.agent(identity_ids=[_IDENTITY])
-    seen = identity_seen(p, agent["id"], _IDENTITY)
-    p.call(agent_id=agent["id"], identity_id=_IDENTITY)
+    identity = identity_of(p)
+    agent = p.agent(identity_ids=[identity])
+    seen = identity_seen(p, agent["id"], identity)
+    p.call(agent_id=agent["id"], identity_id=identity)
     assert p.shown(agent["id"])["identity_ids"] == []
     return seen
+
+
+def identity_of(p: Probe) -> str:
+    """A new identity's id; any will do where there are none."""
+    told = {"identifier_key": unique("ada"), "name": "Ada", "identity_type": "user"}
+    try:
+        return str(p.post("/v1/identities/", told)["id"])
+    except Refused:
+        return f"identity-{uuid4()}"
 
 
 def identity_seen(p: Probe, agent_id: str, identity: str) -> str | None:
     """Whether agents are found by it, or just show it."""
     assert p.shown(agent_id)["identity_ids"] == [identity]
-    found = ids(p.get("/v1/agents/", identity_id=identity, limit=1000))
-    return None if agent_id in found and p.agent()["id"] not in found else STORED
-
-
-_IDENTITY = "identity-123e4567-e89b-42d3-8456-426614174000"
+    return None if ids(p.get("/v1/agents/", identity_id=identity)) == [agent_id] else STORED
