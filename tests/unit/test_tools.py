@@ -7,16 +7,9 @@ import pytest
 
 from service.errors import NotFound
 from service.records.tools import Tool
-from service.tools import (
-    BUILT_IN,
-    MemoryArguments,
-    ToolArgumentsWrong,
-    argument_model,
-    by_id,
-    by_name,
-    parse_arguments,
-    with_heartbeat,
-)
+from service.tool_arguments import MemoryArguments
+from service.tool_calls import ToolArgumentsWrong, argument_model, parse_arguments
+from service.tools import BUILT_IN, by_id, by_name, with_heartbeat
 
 LABELLED = {"label": "string"}
 # name -> type, arguments with their JSON types, the required ones

@@ -21,7 +21,9 @@ from service.errors import (
     StoreUnreachable,
 )
 from service.records.messages import ToolCall, ToolReturn
-from service.tools import BUILT_IN, Arguments, ToolArgumentsWrong, parse_arguments
+from service.tool_arguments import Arguments
+from service.tool_calls import ToolArgumentsWrong, parse_arguments
+from service.tools import BUILT_IN
 from workers.tools.context import Handler, ToolContext, ToolFailed
 
 log = structlog.get_logger()
