@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 from arq.connections import ArqRedis
 
+from service.agent_tools import AgentTools
 from service.agents import Agents
 from service.blocks import Blocks
 from service.catalog import Catalog
@@ -25,6 +26,8 @@ from service.store.client import StoreClient
 from service.store.keys import SCHEMA, SCHEMA_KEY, WORKSPACES_KEY
 from service.store.queue import QueueStore
 from service.subscriptions import Subscriptions
+from service.tool_runs import ToolRuns
+from service.toolbox import Toolbox
 
 log = structlog.get_logger()
 
@@ -36,7 +39,10 @@ class Service:
     settings: Settings
     catalog: Catalog
     blocks: Blocks
+    tools: Toolbox
+    tool_runs: ToolRuns
     agents: Agents
+    agent_tools: AgentTools
     messages: Messages
     runs: Runs
     output: Output
@@ -58,14 +64,18 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     catalog = Catalog(settings)
     jobs = Queue(queue)
     blocks = Blocks(store, settings)
-    agents = Agents(store, settings, blocks, catalog, now)
+    tools = Toolbox(store)
+    agents = Agents(store, settings, blocks, tools, catalog, now)
     changes = Changes(store, bell)
     runs = Runs(store, settings, bell)
     return Service(
         settings=settings,
         catalog=catalog,
         blocks=blocks,
+        tools=tools,
+        tool_runs=ToolRuns(store, settings, jobs, bell),
         agents=agents,
+        agent_tools=AgentTools(agents, tools),
         messages=Messages(store, jobs, catalog),
         runs=runs,
         output=Output(store, bell, runs),

@@ -258,9 +258,14 @@ def by_id(id: str) -> ToolDefinition:
     return _BY_ID[id]
 
 
+def parameters_of(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema's parameters, complete: people's own may leave out what is empty."""
+    return {"type": "object", "properties": {}, "required": [], **schema.get("parameters", {})}
+
+
 def with_heartbeat(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema for a model whose turn ends after each tool call unless it asks to go on."""
-    parameters = schema["parameters"]
+    parameters = parameters_of(schema)
     heartbeat = {
         "type": "boolean",
         "description": "true: you get the result and go on working. false: your turn ends after this call.",

@@ -12,6 +12,7 @@ kind goes on while it calls tools, the heartbeat kind while it asks to.
 import asyncio
 import json
 import time
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -229,16 +230,24 @@ class Loop:
     async def _run_tools(
         self, lease: Lease, transcript: Transcript, step_id: str, calls: list[ToolCall]
     ) -> list[ToolReturn]:
+        """What the calls gave, in their order: those that may run side by side do, then one after another."""
         allowed = [
             name
             for name in tools_now(transcript)
             if not needs_approval(transcript.agent.tool_rules or [], name)
+            and not transcript.tools[name].default_requires_approval
         ]
-        results = []
-        for index, call in enumerate(calls):
-            context = ToolContext(self._service, lease, transcript, step_id, call.name, index)
-            results.append(await self._tools.run(context, call, allowed))
-        return results
+
+        async def run(index: int) -> ToolReturn:
+            context = ToolContext(self._service, lease, transcript, step_id, calls[index].name, index)
+            return await self._tools.run(context, calls[index], allowed)
+
+        beside = [i for i, call in enumerate(calls) if _may_run_beside(transcript, call)]
+        results = dict(zip(beside, await _together([run(index) for index in beside]), strict=True))
+        for index in range(len(calls)):
+            if index not in results:
+                results[index] = await run(index)
+        return [results[index] for index in range(len(calls))]
 
     def _decide(
         self, transcript: Transcript, reply: ModelReply, results: list[ToolReturn]
@@ -321,6 +330,22 @@ class Loop:
         transcript.run = run.model_copy(
             update={"step_count": run.step_count + 1, "context_tokens": context_tokens}
         )
+
+
+def _may_run_beside(transcript: Transcript, call: ToolCall) -> bool:
+    tool = transcript.tools.get(call.name)
+    return tool is not None and tool.enable_parallel_execution
+
+
+async def _together(running: Sequence[Coroutine[Any, Any, ToolReturn]]) -> list[ToolReturn]:
+    """All results; when one raises, the others are stopped first."""
+    tasks = [asyncio.create_task(one) for one in running]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _after_plain(

@@ -18,7 +18,7 @@ from service.records.ids import derived_id
 from service.records.messages import Message
 from service.records.runs import Lease, OpenRun, Run, Usage
 from service.records.tools import Tool
-from service.tools import BUILT_IN
+from service.toolbox import offered
 from workers.wakeups import wake_message
 
 
@@ -88,7 +88,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
         usage=run.usage,
         labels={block.id: block.label for block in blocks},
         called=[call.name for message in messages if message.run_id == run.id for call in message.tool_calls],
-        tools=_tools_of(agent),
+        tools=await _tools_of(service, ws, agent),
     )
     if open_run.step_id is not None:
         transcript.done = await service.blocks.effects(ws, run.id)
@@ -99,10 +99,9 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     return transcript
 
 
-def _tools_of(agent: Agent) -> dict[str, Tool]:
-    """The agent's tools that can be run at all."""
-    there = [name for name in agent.tools if name in BUILT_IN and BUILT_IN[name].available]
-    return {name: BUILT_IN[name].tool for name in there}
+async def _tools_of(service: Service, ws: str, agent: Agent) -> dict[str, Tool]:
+    """The agent's tools that can be run at all, as they are now."""
+    return {tool.name: tool for tool in await service.agent_tools.of(ws, agent) if offered(tool)}
 
 
 async def _open(

@@ -116,7 +116,8 @@ async def agents_answer(call: Call[Any, Any], agents: Sequence[Agent], relations
 
 async def _state(call: Call[Any, Any], agent: Agent, relations: Relations) -> AgentState:
     blocks = await call.service.blocks.of_agent(call.ws, agent.id) if "blocks" in relations else []
-    return agent_state(agent, blocks, relations)
+    tools = await call.service.tools.of(call.ws, agent.tools) if "tools" in relations else []
+    return agent_state(agent, blocks, relations, tools=tools)
 
 
 ROUTES = [

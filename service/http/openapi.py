@@ -24,6 +24,7 @@ API, so the `letta-client` SDKs work against this server; what Blockwire adds sa
 _PATH_WORDS = {
     "block_label": "the label the agent sees the block under; it may hold slashes, or %2F for them",
     "run_id": "as `POST …/messages/async` answered it",
+    "tool_name": "the name of a tool that is attached to the agent",
     "subscription_id": "as `POST …/subscriptions` answered it",
 }
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from service import tools
 from service.http.schemas.blocks import BlockResponse, block_response
 from service.http.schemas.models import EmbeddingConfig, LLMConfig
 from service.http.schemas.tools import ToolResponse, tool_response
@@ -19,6 +18,7 @@ from service.records.agents import Agent
 from service.records.base import iso
 from service.records.blocks import Block
 from service.records.runs import StopReason
+from service.records.tools import Tool
 
 Relations = frozenset[str]
 
@@ -133,8 +133,10 @@ class AgentState(BaseModel):
     pool: str = Field(description="the worker pool that runs it")
 
 
-def agent_state(agent: Agent, blocks: Sequence[Block], relations: Relations = ALL) -> AgentState:
-    """The answer for an agent; `blocks` may be left empty where `relations` has none."""
+def agent_state(
+    agent: Agent, blocks: Sequence[Block], relations: Relations = ALL, *, tools: Sequence[Tool] = ()
+) -> AgentState:
+    """The answer for an agent; `blocks` and `tools` may be left out where `relations` has none."""
     shown = [block_response(block) for block in blocks] if "blocks" in relations else []
     secrets = _variables(agent) if "secrets" in relations else []
     ended = agent.last_run_completion
@@ -149,18 +151,13 @@ def agent_state(agent: Agent, blocks: Sequence[Block], relations: Relations = AL
             else [_whole_rule(rule) for rule in agent.tool_rules],
             "memory": Memory(agent_type=agent.agent_type, blocks=shown),
             "blocks": shown,
-            "tools": agent_tools(agent) if "tools" in relations else [],
+            "tools": [tool_response(tool) for tool in tools] if "tools" in relations else [],
             "tags": agent.tags if "tags" in relations else [],
             "tool_exec_environment_variables": secrets,
             "secrets": secrets,
             "identity_ids": agent.identity_ids if "identities" in relations else [],
         }
     )
-
-
-def agent_tools(agent: Agent) -> list[ToolResponse]:
-    """The definitions of an agent's tools, in the order they were attached."""
-    return [tool_response(tools.BUILT_IN[name].tool) for name in agent.tools if name in tools.BUILT_IN]
 
 
 def memory(agent: Agent, blocks: Sequence[Block]) -> Memory:
