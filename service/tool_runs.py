@@ -23,6 +23,8 @@ from service.store.tool_runs import ToolRunStore
 
 TAKEN_WITHIN_S = 60.0
 """A call that no worker has taken by then is taken back."""
+SPARE_S = 5
+"""How much longer it is there to be taken back, should its caller still be there to do that."""
 MARGIN_S = 10.0
 """How much longer than the tool itself its worker may need to answer."""
 KEPT_S = 600
@@ -40,7 +42,7 @@ class ToolRuns:
 
     async def run(self, ws: str, request: ToolRequest, pool: str = DEFAULT_POOL) -> ToolOutcome:
         """What the call gave. Raises NobodyCame, NoAnswerYet."""
-        await self._store.ask(ws, request, int(TAKEN_WITHIN_S + MARGIN_S))
+        await self._store.ask(ws, request, int(TAKEN_WITHIN_S) + SPARE_S)
         await self._queue.put_tool_run(ws, request.id, pool)
         outcome = await self._wait(ws, request.id, TAKEN_WITHIN_S)
         if outcome is not None:

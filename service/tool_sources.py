@@ -17,6 +17,8 @@ from service.errors import Invalid
 Schema = dict[str, Any]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
+MOST_NODES = 300
+"""Parts of one type hint."""
 _PLAIN = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _LISTS = ("list", "List", "Sequence", "Iterable", "set", "Set", "tuple", "Tuple")
 _MAPS = ("dict", "Dict", "Mapping")
@@ -117,11 +119,9 @@ def _property(argument: ast.arg, told: Mapping[str, str], missing: list[str]) ->
         missing.append(f"a type annotation of parameter {name}")
     else:
         try:
-            schema = _type_schema(argument.annotation)
+            schema = _type_schema(_bounded(argument.annotation))
         except _Unknown as unknown:
             missing.append(f"a plain type for parameter {name} ({unknown} has no JSON schema)")
-        except RecursionError:
-            missing.append(f"a plain type for parameter {name} (this one is nested too deeply)")
     if not told.get(name):
         missing.append(f"a description of parameter {name} under `Args:`")
     return {**schema, "description": told.get(name, "")}
@@ -150,9 +150,17 @@ def _type_schema(node: ast.expr) -> Schema:
 
 def _quoted_schema(text: str) -> Schema:
     try:
-        return _type_schema(ast.parse(text, mode="eval").body)
-    except (SyntaxError, ValueError):
+        hint = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise _Unknown(repr(text)) from None
+    return _type_schema(_bounded(hint))
+
+
+def _bounded(hint: ast.expr) -> ast.expr:
+    """The hint, if it is of a size that can be walked through by recursion."""
+    if sum(1 for _ in ast.walk(hint)) > MOST_NODES:
+        raise _Unknown("one so long")
+    return hint
 
 
 def _generic_schema(node: ast.Subscript) -> Schema:

@@ -137,6 +137,9 @@ async def test_a_tool_deleted_at_the_same_time_is_not_brought_back(
     monkeypatch.setattr(tools, "read", read_and_lose)
     with pytest.raises(NotFound):
         await tools.update(WS, made.id, ToolFields(tags=["x"]), ALICE)
+    monkeypatch.undo()
+    with pytest.raises(NotFound):
+        await tools._store.delete(WS, made.id)
 
 
 async def test_built_in_tools_can_be_read_and_nothing_else(tools: Toolbox) -> None:

@@ -321,3 +321,14 @@ async def test_a_process_that_cannot_be_started_is_an_error_and_leaves_no_pipe(
     outcome = await run("return 1")
     assert outcome.text == line("OSError", "its process could not be started (no more processes)")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_cancelled_again_while_it_settles_it_still_settles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "LEFT_S", 0.1)
+    reading = asyncio.create_task(asyncio.Event().wait())
+    settling = asyncio.create_task(sandbox._settled([reading]))  # type: ignore[list-item]
+    await asyncio.sleep(0)
+    settling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await settling
+    assert reading.cancelled()
