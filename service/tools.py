@@ -36,6 +36,8 @@ from service.tool_arguments import (
     VoiceSearchArguments,
 )
 
+NOT_YET = "(Not available yet: it can be attached, but no agent is offered it.)"
+"""What people are told of a tool that nothing runs; a model is not shown it at all."""
 MESSAGE_SENT = "Message delivered to the user."
 """What `send_message` gives back."""
 
@@ -91,7 +93,7 @@ def _define(
         id=_id(name),
         name=name,
         tool_type=tool_type,
-        description=description,
+        description=description if available else f"{description} {NOT_YET}",
         json_schema=_schema(name, description, arguments),
         tags=[tool_type],
         enable_parallel_execution=parallel,

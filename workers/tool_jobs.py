@@ -8,6 +8,7 @@ told of such an edit as of anybody's.
 Elsewhere: who asks (service/tool_runs.py).
 """
 
+import asyncio
 import json
 from typing import Any
 
@@ -25,6 +26,8 @@ from workers.transcript import Transcript
 
 log = structlog.get_logger()
 
+STOPPED = "the worker was stopped while the tool ran; it may have run wholly or in part"
+
 
 async def run_tool(ctx: dict[str, Any], workspace: str, id: str) -> None:
     """Takes a call, runs it and answers; nothing, if another worker has it or nobody waits any more."""
@@ -36,7 +39,10 @@ async def run_tool(ctx: dict[str, Any], workspace: str, id: str) -> None:
             request = await service.tool_runs.take(workspace, id)
             if request is None:
                 return
-            outcome = await _outcome(service, ctx["tools"], workspace, request)
+            try:
+                outcome = await _outcome(service, ctx["tools"], workspace, request)
+            except asyncio.CancelledError:  # this worker stops, and nobody else may run it again
+                outcome = failed(request.tool.name, "InterruptedError", STOPPED)
             await service.tool_runs.answer(workspace, id, outcome)
         except StoreUnreachable as failure:
             log.warning("tool.deferred", error=str(failure))

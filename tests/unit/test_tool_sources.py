@@ -98,6 +98,7 @@ def test_a_type_hint_becomes_a_json_schema(hint: str, schema: dict[str, Any]) ->
     [
         ("def f(:", "is not valid Python"),
         ("\x00", "is not valid Python"),
+        ("x = '\ud800'", "is not valid Python"),
         ("x = 1", "must define the tool as a function"),
         ("class A:\n    def f(self): pass", "must define the tool as a function"),
         ("def f(): pass", "function f has no docstring"),

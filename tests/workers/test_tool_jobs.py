@@ -163,6 +163,26 @@ async def test_an_answer_that_comes_late_is_still_heard(
     assert (await waiting).text == "late"
 
 
+async def test_a_worker_that_stops_tells_so_and_kills_the_tool(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def endless(*_: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("workers.tools.sandbox.Sandbox.run", endless)
+    asked = request()
+    waiting = asyncio.create_task(bench.service.tool_runs.run(WS, asked))
+    await queued(bench, asked)
+    carrying = asyncio.create_task(carry(bench, asked))
+    await begun.wait()
+    carrying.cancel()
+    outcome = await waiting
+    assert (outcome.status, "InterruptedError" in outcome.text) == ("error", True)
+
+
 async def test_a_store_that_is_away_ends_the_job_without_an_answer(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import tempfile
 import time
 from itertools import pairwise
@@ -12,6 +13,7 @@ import pytest
 
 from service.records.tools import ToolOutcome
 from service.settings import Settings
+from tests.running import ROOT
 from tests.workers.bench import wait_until
 from workers.tools import sandbox
 from workers.tools.sandbox import Program, Sandbox
@@ -278,6 +280,33 @@ async def test_cancelled_it_kills_the_process_and_removes_the_folder(tmp_path: P
         await task
     assert await _gone(int(pid))
     assert not exists(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only this kernel can be asked for it")
+async def test_it_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    tool = (
+        "import os, time\ndef f(path):\n"
+        "    open(path + '.new', 'w').write(str(os.getpid()))\n"
+        "    os.rename(path + '.new', path)\n    time.sleep(60)\n"
+    )
+    worker = (
+        "import asyncio\nfrom service.settings import Settings\nfrom workers.tools.sandbox import *\n"
+        f"program = Program(source={tool!r}, function='f', arguments={{'path': {str(mark)!r}}})\n"
+        "asyncio.run(Sandbox(Settings(custom_tools='process')).run(program))\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", worker, cwd=ROOT, env={"TMPDIR": str(tmp_path)}
+    )
+
+    async def is_there() -> bool:
+        return mark.exists()
+
+    await wait_until("the tool runs", is_there, 30)
+    process.kill()
+    await process.wait()
+    pid = int(mark.read_text())
+    await wait_until("the tool is gone", lambda: _gone(pid), 20)
 
 
 async def test_only_so_many_run_at_once_and_waiting_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
