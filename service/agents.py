@@ -5,8 +5,8 @@ in one act, or not at all. Its handle is resolved then, its provider's key is no
 asked for: that is missed when it is run. What V1 clients may set and Blockwire
 does not act on is kept and given back.
 
-Elsewhere: its blocks (blocks.py), its messages (messages.py), what a type of
-agent means (agent_types.py).
+Elsewhere: its blocks (blocks.py), its tools (agent_tools.py), its messages (messages.py),
+what a type of agent means (agent_types.py).
 """
 
 import re
@@ -32,7 +32,7 @@ from service.settings import Settings
 from service.store.agents import AgentStore
 from service.store.client import StoreClient
 from service.store.messages import body_of
-from service.tools import BUILT_IN, by_id, by_name
+from service.toolbox import Toolbox
 
 log = structlog.get_logger()
 
@@ -71,6 +71,7 @@ class Agents:
         store: StoreClient,
         settings: Settings,
         blocks: Blocks,
+        tools: Toolbox,
         catalog: Catalog,
         queue: Queue,
         clock: Clock,
@@ -78,6 +79,7 @@ class Agents:
         seconds = settings.run_days * 86_400
         self._store = AgentStore(store, settings.history_kept, settings.change_count, seconds)
         self._blocks = blocks
+        self._tools = tools
         self._catalog = catalog
         self._queue = queue
         self._clock = clock
@@ -93,8 +95,8 @@ class Agents:
         tools = tools_for(
             new.agent_type, new.include_base_tools, new.include_multi_agent_tools, new.enable_sleeptime
         )
-        tools += [_tool_named(name) for name in new.tools]
-        tools += _tools_with(new.tool_ids or [])
+        tools += [tool.ref for tool in await self._tools.with_names(ws, new.tools)]
+        tools += [tool.ref for tool in await self._tools.with_ids(ws, new.tool_ids or [])]
         tools = list(dict.fromkeys(tools))
         model_name = str(agent.llm_config["model"])
         agent = agent.model_copy(
@@ -126,12 +128,28 @@ class Agents:
 
     async def configure(self, ws: str, agent_id: str, fields: AgentFields, by: Author) -> Agent:
         """Changes what is given, all of it or nothing; others' changes at the same time stay."""
+        given: dict[str, Any] = {}
+        if fields.tool_ids is not None:
+            given["tools"] = [tool.ref for tool in await self._tools.with_ids(ws, fields.tool_ids)]
+
+        def change(agent: Agent) -> Agent:
+            return self._from_fields(agent, fields).model_copy(update=given)
+
+        return await self.change(ws, agent_id, change, by, fields.block_ids, fields.message_ids)
+
+    async def change(
+        self,
+        ws: str,
+        agent_id: str,
+        change: Callable[[Agent], Agent],
+        by: Author,
+        block_ids: Sequence[str] | None = None,
+        message_ids: Sequence[str] | None = None,
+    ) -> Agent:
+        """Applies a change to the agent as it is now, again if others changed it meanwhile."""
         for _ in range(CONFIGURE_TRIES):
             before, rev = await self._store.read_with_rev(ws, agent_id)
-            after = self._from_fields(before, fields)
-            if fields.tool_ids is not None:
-                after = after.model_copy(update={"tools": list(dict.fromkeys(_tools_with(fields.tool_ids)))})
-            if await self._store.update(ws, before, rev, after, fields.block_ids, fields.message_ids, by):
+            if await self._store.update(ws, before, rev, change(before), block_ids, message_ids, by):
                 return await self.read(ws, agent_id)
         raise BlockwireError("the agent is being changed by others all the time; try again")
 
@@ -304,16 +322,6 @@ def _handle_of(config: Mapping[str, Any]) -> str:
     if config.get("handle"):
         return str(config["handle"])
     return f"{config.get('provider_name') or config.get('model_endpoint_type')}/{config.get('model')}"
-
-
-def _tool_named(name: str) -> str:
-    if name not in BUILT_IN:
-        raise Invalid("tools", f"there is no tool named {name!r}; known are {', '.join(sorted(BUILT_IN))}")
-    return by_name(name).tool.name
-
-
-def _tools_with(ids: Sequence[str]) -> list[str]:
-    return [by_id(id).tool.name for id in ids]
 
 
 def _described(fields: BlockFields) -> BlockFields:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 from arq.connections import ArqRedis
 
+from service.agent_tools import AgentTools
 from service.agents import Agents
 from service.approvals import Approvals
 from service.asks import Asks
@@ -30,6 +31,8 @@ from service.store.keys import SCHEMA, SCHEMA_KEY, WORKSPACES_KEY
 from service.store.queue import QueueStore
 from service.subscriptions import Subscriptions
 from service.tokens import Tokens
+from service.tool_runs import ToolRuns
+from service.toolbox import Toolbox
 
 log = structlog.get_logger()
 
@@ -42,7 +45,10 @@ class Service:
     catalog: Catalog
     blocks: Blocks
     history: History
+    tools: Toolbox
+    tool_runs: ToolRuns
     agents: Agents
+    agent_tools: AgentTools
     messages: Messages
     approvals: Approvals
     runs: Runs
@@ -68,7 +74,8 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     catalog = Catalog(settings)
     jobs = Queue(queue)
     blocks = Blocks(store, settings)
-    agents = Agents(store, settings, blocks, catalog, jobs, now)
+    tools = Toolbox(store)
+    agents = Agents(store, settings, blocks, tools, catalog, jobs, now)
     changes = Changes(store, bell)
     runs = Runs(store, settings, bell, jobs)
     approvals = Approvals(store, jobs)
@@ -77,7 +84,10 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         catalog=catalog,
         blocks=blocks,
         history=History(store, blocks),
+        tools=tools,
+        tool_runs=ToolRuns(store, settings, jobs, bell),
         agents=agents,
+        agent_tools=AgentTools(agents, tools),
         messages=Messages(store, jobs, catalog, approvals),
         approvals=approvals,
         runs=runs,

@@ -117,6 +117,14 @@ class IdReused(BlockwireError):
         self.id = id
 
 
+class NobodyCame(BlockwireError):
+    """No worker took what was asked for; it was taken back and will not be done."""
+
+
+class NoAnswerYet(BlockwireError):
+    """A worker took what was asked for and has not answered in time; it may still be done."""
+
+
 class LeaseLost(BlockwireError):
     """Another worker has this agent now; nothing of ours may be written."""
 

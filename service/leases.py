@@ -110,6 +110,17 @@ class Leases:
             lease, run_id, [event.model_dump_json(exclude={"seq"}, exclude_defaults=True) for event in events]
         )
 
+    async def start_call(self, lease: Lease, run_id: str, call_id: str) -> str | None:
+        """Marks a call that must not be run twice as started: None.
+
+        For one that was: what it gave, or an empty text if nobody lived to tell.
+        """
+        return await self._store.start_call(lease, run_id, call_id)
+
+    async def end_call(self, lease: Lease, run_id: str, call_id: str, result: str) -> None:
+        """Keeps what a started call gave."""
+        await self._store.end_call(lease, run_id, call_id, result)
+
     async def finish(
         self, lease: Lease, run_id: str, stop_reason: StopReason, error: RunError | None = None
     ) -> None:

@@ -1,7 +1,8 @@
 """Queue: the contract between those who ask for work and the workers, on arq.
 
-Two jobs. `step` (workspace, agent, generation) carries an agent forward; its id
-names the generation, so that the same nudge twice is one job. `send_message`
+Three jobs. `step` (workspace, agent, generation) carries an agent forward; its id
+names the generation, so that the same nudge twice is one job. `run_tool` (workspace, tool
+run) carries out one call of a tool that a person asked for (tool_runs.py). `send_message`
 (agent, text, workspace=…) is for services that speak arq and not HTTP: its
 result is the run's id, and the same `_job_id` gives the same run.
 
@@ -95,3 +96,8 @@ class Queue:
         args = (ws, ready.agent_id, ready.generation)
         job = serialize_job("step", args, {}, None, timestamp_ms(), serializer=dumps)
         await self._store.put(queue_of(ready.pool), job_id, job, expires_ms=EXPIRES_MS)
+
+    async def put_tool_run(self, ws: str, id: str, pool: str) -> None:
+        """A job for a call of a tool. Raises StoreUnreachable."""
+        job = serialize_job("run_tool", (ws, id), {}, None, timestamp_ms(), serializer=dumps)
+        await self._store.put(queue_of(pool), f"tool:{ws}:{id}", job, expires_ms=EXPIRES_MS)

@@ -7,6 +7,7 @@ which a fresh machine works; durations carry their unit in the name.
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -57,6 +58,13 @@ class Settings(BaseModel):
         le=86_400,
         description="BLOCKWIRE_REPLY_TIMEOUT, seconds an agent waits for another's reply",
     )
+    custom_tools: Literal["off", "process"] = Field(
+        default="off", description="BLOCKWIRE_CUSTOM_TOOLS: whether workers run the source of people's tools"
+    )
+    tool_seconds: float = Field(
+        default=60.0, gt=0, description="BLOCKWIRE_TOOL_SECONDS, per call of such a tool"
+    )
+    tool_mb: int = Field(default=512, ge=64, description="BLOCKWIRE_TOOL_MB: memory of such a call")
     default_model: str | None = Field(default=None, description="LETTA_DEFAULT_LLM_HANDLE")
     default_embedding: str | None = Field(default=None, description="LETTA_DEFAULT_EMBEDDING_HANDLE")
     anthropic_api_key: str | None = Field(default=None, repr=False, description="ANTHROPIC_API_KEY")
@@ -107,6 +115,9 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "model_timeout_s": ("BLOCKWIRE_MODEL_TIMEOUT",),
     "model_retries": ("BLOCKWIRE_MODEL_RETRIES",),
     "reply_timeout_s": ("BLOCKWIRE_REPLY_TIMEOUT",),
+    "custom_tools": ("BLOCKWIRE_CUSTOM_TOOLS",),
+    "tool_seconds": ("BLOCKWIRE_TOOL_SECONDS",),
+    "tool_mb": ("BLOCKWIRE_TOOL_MB",),
     "default_model": ("LETTA_DEFAULT_LLM_HANDLE",),
     "default_embedding": ("LETTA_DEFAULT_EMBEDDING_HANDLE",),
     "anthropic_api_key": ("ANTHROPIC_API_KEY",),

@@ -12,6 +12,7 @@ kind goes on while it calls tools, the heartbeat kind while it asks to.
 import asyncio
 import json
 import time
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -272,19 +273,27 @@ class Loop:
     async def _run_tools(
         self, lease: Lease, transcript: Transcript, step_id: str, calls: list[ToolCall], answers: bool
     ) -> list[ToolReturn]:
-        """The results of an answer's calls; on a request's calls its caller has the first word."""
+        """What the calls gave, in their order; on a request's calls its caller has the first word.
+
+        Those that may run side by side do, then the others one after another.
+        """
         allowed = tools_now(transcript)
+
+        async def run(index: int) -> ToolReturn:
+            context = ToolContext(self._service, lease, transcript, step_id, calls[index].name, index)
+            return await self._tools.run(context, calls[index], allowed)
+
         results = dict(transcript.results)
-        for index, call in enumerate(calls):
+        for index, call in enumerate(calls if answers else ()):
+            if (given := result_without_running(call, transcript.words.get(call.id))) is not None:
+                results[index] = given
+        beside = [i for i, call in enumerate(calls) if i not in results and _may_run_beside(transcript, call)]
+        results |= dict(zip(beside, await _together([run(index) for index in beside]), strict=True))
+        for index in range(len(calls)):
             if index in results:
                 continue
-            given = result_without_running(call, transcript.words.get(call.id)) if answers else None
-            if given is not None:
-                results[index] = given
-                continue
-            context = ToolContext(self._service, lease, transcript, step_id, call.name, index)
             try:
-                results[index] = await self._tools.run(context, call, allowed)
+                results[index] = await run(index)
             except Waiting:
                 await self._service.asks.wait(lease, transcript.run, transcript.seen, results)
                 raise
@@ -373,6 +382,22 @@ class Loop:
         transcript.run = run.model_copy(
             update={"step_count": run.step_count + 1, "context_tokens": context_tokens}
         )
+
+
+def _may_run_beside(transcript: Transcript, call: ToolCall) -> bool:
+    tool = transcript.tools.get(call.name)
+    return tool is not None and tool.enable_parallel_execution
+
+
+async def _together(running: Sequence[Coroutine[Any, Any, ToolReturn]]) -> list[ToolReturn]:
+    """All results; when one raises, the others are stopped first."""
+    tasks = [asyncio.create_task(one) for one in running]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _after_plain(

@@ -17,12 +17,14 @@ from service.processes import store_for
 from service.queue import connect
 from service.records.ids import new_id
 from service.settings import Settings
-from workers import jobs
+from workers import jobs, tool_jobs
 from workers.keeper import Keeper
 from workers.loop import Loop
 from workers.models.registry import Models
 from workers.tools import agents, blocks, messages
+from workers.tools.custom import CustomTools
 from workers.tools.registry import Tools
+from workers.tools.sandbox import Sandbox
 from workers.wakeups import Dispatcher
 
 log = structlog.get_logger()
@@ -32,8 +34,9 @@ GRACE_S = 8.0
 RESULT_S = 3600
 
 
-def tools() -> Tools:
-    return Tools({**blocks.HANDLERS, **messages.HANDLERS, **agents.HANDLERS})
+def tools(settings: Settings) -> Tools:
+    handlers = {**blocks.HANDLERS, **messages.HANDLERS, **agents.HANDLERS}
+    return Tools(handlers, CustomTools(Sandbox(settings)))
 
 
 async def serve(settings: Settings) -> None:
@@ -51,8 +54,9 @@ async def _work(service: Service, pool: ArqRedis) -> None:
     models = Models(service.settings, service.catalog)
     keeper = Keeper(service)
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{new_id('worker')[-6:]}"
-    loop = Loop(service, models, tools())
-    worker = _worker(service, pool, worker_id, keeper, loop)
+    able = tools(service.settings)
+    loop = Loop(service, models, able)
+    worker = _worker(service, pool, worker_id, keeper, loop, able)
 
     def stop(*_: object) -> None:
         worker.ask_to_stop()
@@ -79,17 +83,20 @@ async def _work(service: Service, pool: ArqRedis) -> None:
             raise end
 
 
-def _worker(service: Service, pool: ArqRedis, worker_id: str, keeper: Keeper, loop: Loop) -> DoorbellWorker:
+def _worker(
+    service: Service, pool: ArqRedis, worker_id: str, keeper: Keeper, loop: Loop, able: Tools
+) -> DoorbellWorker:
     return DoorbellWorker(
         [
             func(jobs.step, name="step", keep_result=0),
+            func(tool_jobs.run_tool, name="run_tool", keep_result=0),
             func(jobs.send_message, name="send_message", keep_result=RESULT_S),
         ],
         pool,
         service.queue,
         worker_pool=service.settings.pool,
         slots=service.settings.slots,
-        ctx={"service": service, "worker_id": worker_id, "keeper": keeper, "loop": loop},
+        ctx={"service": service, "worker_id": worker_id, "keeper": keeper, "loop": loop, "tools": able},
     )
 
 

@@ -18,7 +18,7 @@ from service.records.models import ModelEntry
 from service.records.runs import ModelReply, Piece, Step
 from service.records.tools import Tool
 from service.tool_rules import allowed_tools, forces_call, is_terminal, needs_approval, prefilled
-from service.tools import with_heartbeat
+from service.tools import parameters_of, with_heartbeat
 from workers.approvals import as_told
 from workers.models.base import ModelRequest, ToolSpec
 from workers.transcript import Transcript
@@ -153,8 +153,8 @@ def _spec(tool: Tool, *, heartbeat: bool) -> ToolSpec:
         schema = with_heartbeat(schema)
     return ToolSpec(
         name=tool.name,
-        description=str(schema.get("description", "")),
-        parameters=schema.get("parameters", {}),
+        description=str(schema.get("description") or tool.description or ""),
+        parameters=parameters_of(schema),
     )
 
 

@@ -18,7 +18,7 @@ from service.records.ids import derived_id
 from service.records.messages import CallAnswer, Message, ToolReturn
 from service.records.runs import Lease, OpenRun, Run, Usage
 from service.records.tools import Tool
-from service.tools import BUILT_IN
+from service.toolbox import offered
 from workers.approvals import client_tools, request_answered, turn_of, words
 from workers.wakeups import wake_message
 
@@ -115,7 +115,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
             if message.run_id in turn and message.id != open_request
             for call in message.tool_calls
         ],
-        tools=_tools_of(agent) | client_tools(run),
+        tools=await _tools_of(service, ws, agent) | client_tools(run),
         turn=turn,
         request=requests[0] if requests else None,
         words=words(run),
@@ -130,10 +130,9 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     return transcript
 
 
-def _tools_of(agent: Agent) -> dict[str, Tool]:
-    """The agent's tools that can be run at all."""
-    there = [name for name in agent.tools if name in BUILT_IN and BUILT_IN[name].available]
-    return {name: BUILT_IN[name].tool for name in there}
+async def _tools_of(service: Service, ws: str, agent: Agent) -> dict[str, Tool]:
+    """The agent's tools that can be run at all, as they are now."""
+    return {tool.name: tool for tool in await service.agent_tools.of(ws, agent) if offered(tool)}
 
 
 async def _open(

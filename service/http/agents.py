@@ -119,9 +119,10 @@ async def agents_answer(call: Call[Any, Any], agents: Sequence[Agent], relations
 
 async def _state(call: Call[Any, Any], agent: Agent, relations: Relations) -> AgentState:
     blocks = await call.service.blocks.of_agent(call.ws, agent.id) if "blocks" in relations else []
+    tools = await call.service.tools.of(call.ws, agent.tools) if "tools" in relations else []
     asks = "pending_approval" in relations
     pending = await call.service.approvals.pending(call.ws, agent.id) if asks else None
-    return agent_state(agent, blocks, relations, pending)
+    return agent_state(agent, blocks, relations, tools=tools, pending=pending)
 
 
 ROUTES = [

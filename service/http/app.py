@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 
 from service.bootstrap import Service, open_service
 from service.http import (
+    agent_tools,
     agents,
     blocks,
     changes,
@@ -35,6 +36,7 @@ ROUTES: list[Route] = [
     *changes.ROUTES,
     *subscriptions.ROUTES,
     *tools.ROUTES,
+    *agent_tools.ROUTES,
     *messages.ROUTES,
     *runs.ROUTES,
     *steps.ROUTES,

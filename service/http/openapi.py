@@ -41,6 +41,7 @@ _SECURITY: list[dict[str, list[str]]] = [{"token": []}, {"password": []}, {}]
 _PATH_WORDS = {
     "block_label": "the label the agent sees the block under; it may hold slashes, or %2F for them",
     "run_id": "as `POST …/messages/async` answered it",
+    "tool_name": "the name of a tool that is attached to the agent",
     "subscription_id": "as `POST …/subscriptions` answered it",
     "token_id": "as `GET /v1/tokens/` lists it",
 }

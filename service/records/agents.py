@@ -27,7 +27,9 @@ class Agent(Record):
     metadata: dict[str, Any] | None = None
     tags: list[str] = []
     tools: list[str] = []
-    """Names of attached tools."""
+    """What is attached: a built-in tool by its name, any other by its id (Tool.ref)."""
+    approval_waived: list[str] = []
+    """Those of them that ask for approval by default, and here do not."""
     tool_rules: list[dict[str, Any]] | None = None
     secrets: dict[str, str] = {}
     source_ids: list[str] = []

@@ -44,3 +44,52 @@ class Tool(Record):
     last_updated_by_id: str | None = None
     metadata: dict[str, Any] | None = None
     project_id: str | None = None
+    seq: int = 0
+    """Its place among the tools of its workspace, by creation; 0 for those built in."""
+
+    @property
+    def ref(self) -> str:
+        """What an agent keeps of it: the name of a built-in tool, the id of any other."""
+        return self.id if self.tool_type == "custom" else self.name
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call that may have run already may be run again."""
+        return (self.metadata or {}).get("idempotent") is True
+
+
+class ToolFields(Record):
+    """What people may say of a tool of their own; None leaves a field as it is."""
+
+    description: str | None = None
+    source_type: str | None = None
+    source_code: str | None = None
+    json_schema: dict[str, Any] | None = None
+    args_json_schema: dict[str, Any] | None = None
+    tags: list[str] | None = None
+    return_char_limit: int | None = None
+    pip_requirements: list[dict[str, Any]] | None = None
+    npm_requirements: list[dict[str, Any]] | None = None
+    default_requires_approval: bool | None = None
+    enable_parallel_execution: bool | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class ToolRequest(Record):
+    """One call of a tool that a person asks for. `agent_id`: in whose name, if in any's."""
+
+    id: str
+    tool: Tool
+    arguments: dict[str, Any] = {}
+    agent_id: str | None = None
+    environ: dict[str, str] = {}
+
+
+class ToolOutcome(Record):
+    """What a call gave back: `text` as a model is told it, `value` as JSON where it is more than a text."""
+
+    status: Literal["success", "error"] = "success"
+    text: str
+    value: Any = None
+    stdout: list[str] = []
+    stderr: list[str] = []

@@ -89,6 +89,12 @@ KEYS: dict[str, Key] = {
     "agent_bodies": Key("agent:", "hash: message -> JSON", "runs", WITH_AGENT, ":bodies"),
     "agent_context": Key("agent:", "zset: message by seq", "runs", WITH_AGENT, ":context"),
     "agent_runs": Key("agent:", "zset: run by seq", "messages", WITH_AGENT, ":runs"),
+    "tools": _single("tools", "zset: own tool by seq", "tools", "never"),
+    "tool_names": _single("tools:names", "hash: name -> own tool", "tools", "with the last own tool"),
+    "tool": Key("tool:", "hash: field -> JSON", "tools", "when deleted"),
+    "tool_run": Key(
+        "toolrun:", "hash: request, taken, outcome (JSON)", "tool runs", "minutes after its call"
+    ),
     "subscriptions": _single("subscriptions", "hash: subscription -> JSON", "subscriptions", WITH_AGENT),
     "runs": _single("runs", "zset: run by seq", "messages", "trimmed with the runs"),
     "run": Key("run:", "hash: record (JSON) and what has become of it", "messages, runs", WITH_RUN),
@@ -99,6 +105,9 @@ KEYS: dict[str, Key] = {
         "run:", "hash: what the calls of the step under way did", "asks", "with its step", ":calls"
     ),
     "run_output": Key("run:", "stream, id = <seq>-0: event (JSON)", "runs", "3 h after its run", ":output"),
+    "run_started": Key(
+        "run:", "hash: call -> what it gave (JSON), empty until then", "runs", WITH_RUN, ":started"
+    ),
     "run_effects": Key("run:", "hash: effect id -> outcome (JSON)", "blocks", WITH_RUN, ":effects"),
     "steps": _single("steps", "zset: step by seq", "runs", "trimmed with the runs, or when they ran out"),
     "agent_steps": Key("agent:", "zset: step by seq", "runs", WITH_AGENT, ":steps"),
@@ -106,7 +115,7 @@ KEYS: dict[str, Key] = {
 }
 
 
-_OF_IDS = ("block:", "agent:", "run:", "step:")
+_OF_IDS = ("block:", "agent:", "run:", "step:", "tool:", "toolrun:")
 
 
 def workspace_prefix(workspace: str) -> str:

@@ -172,6 +172,16 @@ class LeaseStore:
             lease,
         )
 
+    async def start_call(self, lease: Lease, run_id: str, call_id: str) -> str | None:
+        """None when it is started now; else what is kept of it, which may be nothing."""
+        at = (lease.workspace, lease.agent_id, lease.generation, run_id, call_id)
+        reply = _fenced(await self._store.run("call_start", *at), lease)
+        return reply[1] if reply[0] == "known" else None
+
+    async def end_call(self, lease: Lease, run_id: str, call_id: str, result: str) -> None:
+        at = (lease.workspace, lease.agent_id, lease.generation, run_id, call_id)
+        _fenced(await self._store.run("call_end", *at, result), lease)
+
     async def finish(
         self, lease: Lease, run_id: str, stop_reason: StopReason, error: RunError | None
     ) -> list[Ready]:

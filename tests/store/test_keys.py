@@ -10,6 +10,7 @@ from service.records.base import Page
 from service.records.blocks import Author, BlockFields, BlockQuery, Edit
 from service.records.messages import Message, NewMessage
 from service.records.runs import Run, RunOptions, Step, Usage
+from service.records.tools import ToolFields, ToolRequest
 from service.store.keys import (
     KEYS,
     SCHEMA_KEY,
@@ -19,6 +20,7 @@ from service.store.keys import (
     rate_key,
     workspace_prefix,
 )
+from service.store.tool_runs import ToolRunStore
 from tests.store.team import ALICE, WS, Team
 
 pytestmark = pytest.mark.anyio
@@ -66,7 +68,10 @@ async def one_of_everything(team: Team) -> set[str]:
     await service.retries.named(WS, "key", "asked", "run")
     await service.retries.remember(WS, "asked", "run-1")
     await team.send(agent)
-    await team.working(await team.agent())
+    lease, open_run = await team.working(await team.agent())
+    await service.leases.start_call(lease, open_run.run.id, "r:1")
+    tool = await service.tools.create(WS, ToolFields(json_schema={"name": "roll"}), ALICE)
+    await ToolRunStore(service.store).ask(WS, ToolRequest(id="toolrun-1", tool=tool), 60)
     cursor = await service.subscriptions.cursor(WS)
     changes = await service.subscriptions.changes_after(WS, cursor, 100)
     wake = Run(id="run-wake", agent_id=other.id, created_at=0)
@@ -109,6 +114,8 @@ async def test_nothing_is_left_behind_when_all_is_deleted(team: Team) -> None:
         await service.agents.delete(WS, agent.id, ALICE)
     for block in await service.blocks.find(WS, BlockQuery(), Page(limit=None)):
         await service.blocks.delete(WS, block.id, ALICE)
+    for tool in await service.tools.find(WS, Page(limit=None), lambda tool: tool.tool_type == "custom"):
+        await service.tools.delete(WS, tool.id)
     for name in await team.names():
         if name not in STAYS:
             assert await team.redis.ttl(workspace_prefix(WS) + name) > 0, f"{name} never ends"

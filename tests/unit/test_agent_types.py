@@ -5,7 +5,8 @@ import pytest
 
 from service.agent_types import AGENT_TYPES, initial_messages, rules_for, tools_for, type_of
 from service.errors import Invalid
-from service.tools import BUILT_IN, parse_arguments
+from service.tool_calls import parse_arguments
+from service.tools import BUILT_IN
 
 MODEL = "claude-opus-4-5"
 MULTI = [

@@ -104,7 +104,7 @@ class Bench:
 
     def new_loop(self) -> Loop:
         """Another worker's loop, with the same models."""
-        return Loop(self.service, self.models, tools())
+        return Loop(self.service, self.models, tools(self.service.settings))
 
     async def block(self, label: str, value: str = "", **fields: Any) -> Block:
         given = BlockFields(label=label, value=value, **fields)

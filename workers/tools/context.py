@@ -37,6 +37,8 @@ class ToolContext:
     call: int
     effects: int = field(default=0)
     parts: list[str] = field(default_factory=list)
+    fenced: bool = True
+    """Whether the lease is one that is held. Without, its agent is acted for beside whatever it does."""
     """Of a call that does several things: what is done, in words, should a later part fail."""
 
     async def labelled(self, label: str, *, missing: str = "KeyError") -> Block:
@@ -79,7 +81,7 @@ class ToolContext:
         """
         numbered = edit.model_copy(update={"edit_id": effect_id or self.effect()})
         outcome = await self.service.blocks.edit(
-            self.lease.workspace, block.id, numbered, self.author(), self.lease
+            self.lease.workspace, block.id, numbered, self.author(), self._fence()
         )
         seen = self.transcript.seen.get(block.id, 0)
         if shown or outcome.block.version <= seen + (1 if outcome.changed else 0):
@@ -94,7 +96,7 @@ class ToolContext:
             self.author(),
             block_id=derived_id("block", self.effect()),
             attach_to=self.lease.agent_id,
-            lease=self.lease,
+            lease=self._fence(),
         )
         self._learn(block)
         return block
@@ -102,7 +104,7 @@ class ToolContext:
     async def detach(self, block: Block) -> None:
         """Takes a block from this agent; the block itself stays."""
         await self.service.blocks.detach(
-            self.lease.workspace, self.lease.agent_id, block.id, self.author(), self.lease, self.effect()
+            self.lease.workspace, self.lease.agent_id, block.id, self.author(), self._fence(), self.effect()
         )
         self.transcript.seen.pop(block.id, None)
 
@@ -111,8 +113,8 @@ class ToolContext:
         return Author(
             name=self.transcript.agent.name,
             agent_id=self.lease.agent_id,
-            run_id=run.id,
-            step_id=self.step_id,
+            run_id=run.id if self.fenced else None,
+            step_id=self.step_id if self.fenced else None,
             tool=self.tool,
             call=self.call,
             depth=run.depth,
@@ -123,6 +125,9 @@ class ToolContext:
         id = self._coming()
         self.effects += 1
         return id
+
+    def _fence(self) -> Lease | None:
+        return self.lease if self.fenced else None
 
     def _coming(self) -> str:
         run = self.transcript.run

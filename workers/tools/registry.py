@@ -21,8 +21,10 @@ from service.errors import (
     StoreUnreachable,
 )
 from service.records.messages import ToolCall, ToolReturn
-from service.tools import BUILT_IN, Arguments, ToolArgumentsWrong, parse_arguments
+from service.records.tools import Tool, ToolOutcome, ToolRequest
+from service.tool_calls import ToolArgumentsWrong, parse_arguments
 from workers.tools.context import Handler, ToolContext, ToolFailed
+from workers.tools.custom import CustomTools
 
 log = structlog.get_logger()
 
@@ -30,26 +32,30 @@ ERROR_LINE_CHARS = 1000
 
 
 class Tools:
-    """The tools this worker can run, by name."""
+    """The tools this worker can run: built-in ones by name, others by their source."""
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], custom: CustomTools) -> None:
         self._handlers = handlers
+        self._custom = custom
 
     async def run(self, context: ToolContext, call: ToolCall, allowed: list[str]) -> ToolReturn:
         """What the call gave back. Of what is foreseen only LeaseLost and StoreUnreachable are raised."""
         try:
             if call.name not in allowed:
                 return _constrained(call, allowed)
-            text = await self._handlers[call.name](context, _arguments(call))
+            tool = context.transcript.tools[call.name]
+            if tool.tool_type == "custom":
+                return await self._custom.run(context, tool, call)
+            text = await self._handlers[call.name](context, parse_arguments(call.name, call.arguments))
         except (LeaseLost, StoreUnreachable):
             raise
         except BlockwireError as refusal:
             return _failed(call, refusal, context.parts)
-        return ToolReturn(tool_call_id=call.id, name=call.name, text=_cut(call.name, text))
+        return ToolReturn(tool_call_id=call.id, name=call.name, text=_cut(tool, text))
 
-
-def _arguments(call: ToolCall) -> Arguments:
-    return parse_arguments(call.name, call.arguments)
+    async def run_alone(self, request: ToolRequest) -> ToolOutcome:
+        """What a tool with a source gave to a person who asked for one call of it."""
+        return await self._custom.run_alone(request)
 
 
 def _constrained(call: ToolCall, allowed: list[str]) -> ToolReturn:
@@ -97,8 +103,8 @@ def _in_words(refusal: BlockwireError) -> tuple[str, str]:
     return "ValueError", str(refusal)
 
 
-def _cut(name: str, text: str) -> str:
-    limit = BUILT_IN[name].tool.return_char_limit if name in BUILT_IN else len(text)
+def _cut(tool: Tool, text: str) -> str:
+    limit = tool.return_char_limit
     if len(text) <= limit:
         return text
     return f"{text[:limit]}\n[cut: the first {limit} of {len(text)} characters]"

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from service import tools
 from service.http.schemas.blocks import BlockResponse, block_response
 from service.http.schemas.models import EmbeddingConfig, LLMConfig
 from service.http.schemas.tools import ToolResponse, tool_response
@@ -21,6 +20,7 @@ from service.records.base import iso
 from service.records.blocks import Block
 from service.records.messages import Message
 from service.records.runs import StopReason
+from service.records.tools import Tool
 
 Relations = frozenset[str]
 
@@ -136,9 +136,14 @@ class AgentState(BaseModel):
 
 
 def agent_state(
-    agent: Agent, blocks: Sequence[Block], relations: Relations = ALL, pending: Message | None = None
+    agent: Agent,
+    blocks: Sequence[Block],
+    relations: Relations = ALL,
+    *,
+    tools: Sequence[Tool] = (),
+    pending: Message | None = None,
 ) -> AgentState:
-    """The answer for an agent; `blocks` and `pending` may be left out where `relations` has none."""
+    """The answer for an agent; what `relations` does not have may be left out."""
     shown = [block_response(block) for block in blocks] if "blocks" in relations else []
     secrets = _variables(agent) if "secrets" in relations else []
     ended = agent.last_run_completion
@@ -153,7 +158,7 @@ def agent_state(
             else [_whole_rule(rule) for rule in agent.tool_rules],
             "memory": Memory(agent_type=agent.agent_type, blocks=shown),
             "blocks": shown,
-            "tools": agent_tools(agent) if "tools" in relations else [],
+            "tools": [tool_response(tool) for tool in tools] if "tools" in relations else [],
             "tags": agent.tags if "tags" in relations else [],
             "tool_exec_environment_variables": secrets,
             "secrets": secrets,
@@ -161,11 +166,6 @@ def agent_state(
             "identity_ids": agent.identity_ids if "identities" in relations else [],
         }
     )
-
-
-def agent_tools(agent: Agent) -> list[ToolResponse]:
-    """The definitions of an agent's tools, in the order they were attached."""
-    return [tool_response(tools.BUILT_IN[name].tool) for name in agent.tools if name in tools.BUILT_IN]
 
 
 def memory(agent: Agent, blocks: Sequence[Block]) -> Memory:

@@ -1,13 +1,17 @@
-"""Tools on the wire: V1's Tool, its list, and the rules that steer an agent's tools."""
+"""Tools on the wire: V1's Tool, how one is made, changed and found, and the rules that steer its use.
 
-from typing import Annotated, Any, Literal, get_args
+Elsewhere: running one (tool_runs.py).
+"""
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from service.errors import Invalid
 from service.http.paging import CEILING, PageQuery
-from service.http.schemas.bounds import Count, JsonObject, Name, Names
-from service.records.tools import DEFAULT_RETURN_CHAR_LIMIT, Tool, ToolType
+from service.http.schemas.bounds import Count, Description, JsonObject, Name, Names
+from service.records.tools import DEFAULT_RETURN_CHAR_LIMIT, Tool, ToolFields, ToolType
+from service.toolbox import Found
 
 ToolName = Annotated[str, StringConstraints(min_length=1, max_length=48)]
 
@@ -83,8 +87,9 @@ class AgentToolsQuery(PageQuery):
     limit: int = Field(default=10, ge=0, description=f"how many to return; {CEILING}")
 
 
-class ToolListQuery(PageQuery):
-    order_by: Literal["created_at"] = "created_at"
+class ToolFilter(BaseModel):
+    """Which tools a list holds, or a count counts."""
+
     name: Name | None = Field(default=None, description="exact")
     names: Names | None = None
     tool_ids: Names | None = Field(default=None, description="repeated or comma-separated")
@@ -92,6 +97,10 @@ class ToolListQuery(PageQuery):
     tool_types: Names | None = Field(default=None, description="repeated or comma-separated")
     exclude_tool_types: Names | None = Field(default=None, description="repeated or comma-separated")
     return_only_letta_tools: bool = False
+
+    def exact_names(self) -> list[str] | None:
+        """The names that alone can be in the list, if it asks for some."""
+        return [self.name] if self.name is not None else self.names
 
     def wants(self, tool: Tool) -> bool:
         """Whether the list holds this tool; Invalid for a type that does not exist."""
@@ -107,6 +116,90 @@ class ToolListQuery(PageQuery):
             and (not only or tool.tool_type in only)
             and tool.tool_type not in without
             and not (self.return_only_letta_tools and not tool.tool_type.startswith("letta_"))
+        )
+
+
+class ToolListQuery(ToolFilter, PageQuery):
+    order_by: Literal["created_at"] = "created_at"
+
+
+class ToolCountQuery(ToolFilter):
+    exclude_letta_tools: bool = False
+
+    def wants(self, tool: Tool) -> bool:
+        return super().wants(tool) and not (self.exclude_letta_tools and tool.tool_type.startswith("letta_"))
+
+
+class Requirement(BaseModel):
+    """A package that a tool needs. It is kept and given back, not installed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(min_length=1, max_length=200)
+    version: str | None = Field(default=None, max_length=200)
+
+
+Requirements = Annotated[list[Requirement], Field(max_length=100)]
+SourceCode = Annotated[str, StringConstraints(max_length=200_000)]
+SourceType = Literal["python", "typescript", "json"]
+
+
+class ToolUpdate(BaseModel):
+    """What may be said of a tool; null is the same as absent."""
+
+    description: Description | None = None
+    tags: Names | None = None
+    source_code: SourceCode | None = Field(
+        default=None, description="Python; its last top-level function is the tool"
+    )
+    source_type: SourceType | None = None
+    json_schema: JsonObject | None = Field(
+        default=None, description="`{name, description, parameters}`; read from the source if absent"
+    )
+    args_json_schema: JsonObject | None = Field(default=None, description="of the arguments alone")
+    return_char_limit: int | None = Field(default=None, ge=1, le=1_000_000)
+    pip_requirements: Requirements | None = None
+    npm_requirements: Requirements | None = None
+    default_requires_approval: bool | None = None
+    enable_parallel_execution: bool | None = None
+    metadata_: JsonObject | None = Field(
+        default=None,
+        validation_alias=AliasChoices("metadata_", "metadata"),
+        description="`idempotent: true` says that a call which may have run already may be run again",
+    )
+
+    def fields(self) -> ToolFields:
+        return ToolFields(**self.model_dump(exclude_none=True), metadata=self.metadata_)
+
+
+class ToolCreate(ToolUpdate):
+    source_code: SourceCode
+
+    @model_validator(mode="after")
+    def _typescript_brings_its_schema(self) -> Self:
+        if self.source_type == "typescript" and self.json_schema is None:
+            raise ValueError(
+                "json_schema: a TypeScript tool must bring it; it cannot be read from the source"
+            )
+        return self
+
+
+class SchemaRequest(BaseModel):
+    code: SourceCode = Field(description="Python source that defines a function")
+    source_type: Literal["python"] | None = None
+
+
+class ToolSearchRequest(BaseModel):
+    query: str | None = Field(default=None, max_length=1000)
+    search_mode: Literal["vector", "fts", "hybrid"] = "hybrid"
+    tool_types: Names | None = None
+    tags: Names | None = Field(default=None, description="only tools with one of these")
+    limit: int = Field(default=50, ge=1, le=100)
+
+    def wants(self, tool: Tool) -> bool:
+        types = _types("tool_types", self.tool_types)
+        return (not types or tool.tool_type in types) and (
+            not self.tags or any(tag in tool.tags for tag in self.tags)
         )
 
 
@@ -135,6 +228,21 @@ class ToolResponse(BaseModel):
 
 def tool_response(tool: Tool) -> ToolResponse:
     return ToolResponse(**vars(tool), metadata_=tool.metadata)
+
+
+class ToolSearchResult(BaseModel):
+    tool: ToolResponse
+    embedded_text: str | None = None
+    fts_rank: int | None = None
+    vector_rank: int | None = None
+    combined_score: float
+
+
+def search_results(found: list[Found]) -> list[ToolSearchResult]:
+    return [
+        ToolSearchResult(tool=tool_response(one.tool), fts_rank=rank, combined_score=one.score)
+        for rank, one in enumerate(found, start=1)
+    ]
 
 
 def _split(values: list[str]) -> set[str]:

@@ -9,7 +9,7 @@ local OUTPUT_SECONDS = 10800
 local STEPS_LOOKED_AT = 100
 
 local function parts_of(run)
-  return {K.run(run), K.run_messages(run), K.run_steps(run), K.run_notes(run), K.run_effects(run)}
+  return {K.run(run), K.run_messages(run), K.run_steps(run), K.run_notes(run), K.run_effects(run), K.run_started(run)}
 end
 
 -- run_drop(agent, run): nothing of the run is left but what it put into its agent's history.

@@ -23,6 +23,7 @@ from service.records.agents import Agent, AgentFields, AgentQuery, NewAgent
 from service.records.blocks import Block, BlockFields
 from service.records.messages import NewMessage
 from service.settings import Settings
+from service.tools import by_name
 
 V1_FIELDS = (
     "created_by_id last_updated_by_id created_at updated_at id name tool_rules message_ids system "
@@ -86,7 +87,7 @@ def test_an_agent_that_never_ran_and_has_no_embedding_has_nulls_there() -> None:
 
 
 def test_relationships_are_filled_when_asked_for() -> None:
-    shown = agent_state(AGENT, [BLOCK]).model_dump()
+    shown = agent_state(AGENT, [BLOCK], tools=[by_name("memory_insert").tool]).model_dump()
     assert [block["id"] for block in shown["blocks"]] == [BLOCK_ID]
     assert shown["memory"]["blocks"] == shown["blocks"]
     assert [tool["name"] for tool in shown["tools"]] == ["memory_insert"]
