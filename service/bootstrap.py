@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 from arq.connections import ArqRedis
 
+from service.access import Tokens
 from service.agents import Agents
 from service.blocks import Blocks
 from service.catalog import Catalog
@@ -25,7 +26,6 @@ from service.store.client import StoreClient
 from service.store.keys import SCHEMA, SCHEMA_KEY, WORKSPACES_KEY
 from service.store.queue import QueueStore
 from service.subscriptions import Subscriptions
-from service.tokens import Tokens
 
 log = structlog.get_logger()
 

@@ -42,7 +42,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 
 BELOW_ROOMS = ("service.errors", "service.records", "service.settings", "service.store", "service.children")
 BORROWED = {"agents": {"messages"}, "changes": {"blocks"}, "runs": {"messages"}, "subscriptions": {"agents"}}
-ROOMS = ("agents", "blocks", "changes", "leases", "messages", "runs", "subscriptions", "tokens")
+ROOMS = ("access", "agents", "blocks", "changes", "leases", "messages", "runs", "subscriptions")
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "service/": ("workers", "tests"),
     "workers/": ("service.store", "service.http", "service.cli", "service.demo", "tests"),
