@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 from arq.connections import ArqRedis
 
+from service.access import Tokens
 from service.agent_tools import AgentTools
 from service.agents import Agents
 from service.approvals import Approvals
@@ -30,7 +31,6 @@ from service.store.client import StoreClient
 from service.store.keys import SCHEMA, SCHEMA_KEY, WORKSPACES_KEY
 from service.store.queue import QueueStore
 from service.subscriptions import Subscriptions
-from service.tokens import Tokens
 from service.tool_runs import ToolRuns
 from service.toolbox import Toolbox
 

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from service.access import Tokens
 from service.bootstrap import now, open_tokens
 from service.entry import one_line_errors, settings_or_exit
 from service.errors import Invalid
@@ -29,7 +30,6 @@ from service.processes import store_for
 from service.records.base import Micros, iso
 from service.records.tokens import Scope, Token
 from service.settings import Settings
-from service.tokens import Tokens
 
 _LASTS = re.compile(r"([1-9][0-9]{0,5})([dhm])")
 _WIDE = 300  # whoever reads from a pipe wants a token in one line

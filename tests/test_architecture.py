@@ -49,6 +49,7 @@ BORROWED = {
     "subscriptions": {"agents"},
 }
 ROOMS = (
+    "access",
     "agents",
     "approvals",
     "asks",
@@ -60,7 +61,6 @@ ROOMS = (
     "retries",
     "runs",
     "subscriptions",
-    "tokens",
     "tool_runs",
     "toolbox",
 )

@@ -11,13 +11,13 @@ from typing import Any
 import structlog
 from arq.worker import Retry
 
+from service.access import check_workspace
 from service.bootstrap import Service
 from service.errors import BlockwireError, LeaseLost, StoreUnreachable
 from service.records.base import DEFAULT_WORKSPACE
 from service.records.ids import derived_id
 from service.records.messages import NewMessage
 from service.records.runs import Lease
-from service.tokens import check_workspace
 from workers.keeper import Keeper
 from workers.loop import Loop
 

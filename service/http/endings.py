@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
+from service.access import Tokens
 from service.records.tokens import Permit
-from service.tokens import Tokens
 
 STOPPING = "this server is being stopped"
 NO_LEAVE = "the token that it was asked for with does not hold any more"

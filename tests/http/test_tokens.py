@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
-from service import tokens
+from service import access
 from service.bootstrap import Service, assemble
 from service.errors import StoreUnreachable
 from service.http.app import create_app
@@ -356,7 +356,7 @@ async def test_revoking_a_token_ends_its_feed_in_every_process_and_no_other(
 async def test_a_feed_ends_when_its_token_runs_out(
     app: Starlette, service: Service, issue: Issue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "KEPT_S", 0.02)
+    monkeypatch.setattr(access, "KEPT_S", 0.02)
     secret = await issue(expires_at=service.tokens._clock() + HOUR)
     async with feed(app, secret) as listener:
         later = service.tokens._clock() + HOUR

@@ -153,7 +153,7 @@ async def test_the_owner_reads_all_of_it(client: httpx.AsyncClient, service: Ser
         if route.needs == "read" and route.method == "GET":
             path = path_of(route, {name: ours.value(name) for name in route.parameters})
             answer = await call(client, route, path, secret)
-            if answer.status_code != 200:
+            if answer.status_code not in (200, 501):  # there, or not kept by a server of this kind
                 wrong.append(f"{route.method} {path}: {answer.status_code} {answer.text}")
     assert wrong == []
 

@@ -22,7 +22,11 @@ NOTE = call("memory_insert", label="notes", new_string="seen")
 REPLACE = call("memory_replace", label="notes", old_string="top", new_string="TOP")
 LS = call("ls", path="/")
 ASKS = {"type": "requires_approval", "tool_name": "memory_insert"}
-CLIENT = [ClientTool(name="ls", description="List files.", parameters={"type": "object", "properties": {}})]
+CLIENT = [
+    ClientTool(
+        name="ls", description="List files.", parameters={"type": "object", "properties": {}, "required": []}
+    )
+]
 
 
 async def careful(bench: Bench, **fields: Any) -> Agent:
@@ -264,7 +268,7 @@ async def test_a_tool_of_the_caller_is_offered_and_its_call_comes_back_to_him(be
     assert asked.stop_reason == "requires_approval"
     offered = {spec.name: spec for spec in bench.requests[0].tools}
     assert offered["ls"].description == "List files."
-    assert offered["ls"].parameters == {"type": "object", "properties": {}}
+    assert offered["ls"].parameters == {"type": "object", "properties": {}, "required": []}
     assert "memory_insert" in offered
     request = (await bench.messages(asked))[-1]
     assert (request.asked, request.client_calls) == (["call_0"], ["call_0"])
@@ -282,7 +286,7 @@ async def test_a_tool_of_the_caller_goes_before_an_attached_one_of_its_name(benc
     mine = [ClientTool(name="memory_insert")]
     await bench.tell(agent, calls(NOTE), says("Done."), client_tools=mine)
     assert [spec.parameters for spec in bench.requests[0].tools if spec.name == "memory_insert"] == [
-        {"type": "object", "properties": {}}
+        {"type": "object", "properties": {}, "required": []}
     ]
     run = await answer(bench, agent, result("no", status="error"), client_tools=mine)
     assert await bench.text("notes") == "top"

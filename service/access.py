@@ -1,4 +1,4 @@
-"""Tokens: who may come in, to which workspace, and how far.
+"""Access: the tokens that say who may come in, to which workspace, and how far.
 
 A token is a random secret of 256 bits, shown once. Its SHA-256 is all that is
 kept: a slow hash protects passwords that can be guessed, and nobody guesses this.
@@ -29,10 +29,10 @@ from service.records.base import Micros
 from service.records.ids import new_id
 from service.records.tokens import Permit, Scope, Token
 from service.settings import Settings
+from service.store.access import TokenStore
 from service.store.bell import Bell
 from service.store.client import StoreClient
 from service.store.keys import TOKENS_CHANNEL
-from service.store.tokens import TokenStore
 
 log = structlog.get_logger()
 

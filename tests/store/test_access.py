@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from service.records.tokens import Token
+from service.store.access import TokenStore
 from service.store.client import StoreClient
 from service.store.keys import TOKENS_CHANNEL, TOKENS_KEY, WORKSPACES_KEY, rate_key
-from service.store.tokens import TokenStore
 from tests.store.team import contents, raw, wait_until
 
 pytestmark = pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""Tokens in the store: one hash for all workspaces, from the digest of a secret to its record.
+"""Access in the store: one hash of tokens for all workspaces, from the digest of a secret to its record.
 
 It stands outside of workspaces, since a secret is looked up before anybody knows
 whose it is. Looking it up by its digest needs no comparison in constant time:

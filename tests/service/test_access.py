@@ -1,4 +1,4 @@
-"""Tokens: who is let in; checking asks the store no more than it must, and believes nothing for long."""
+"""Access: who is let in; checking asks the store no more than it must, and believes nothing for long."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from service import tokens as tokens_module
+from service import access as access_module
+from service.access import Tokens
 from service.bootstrap import Service, now
 from service.errors import Invalid, LastToken, NotFound, StoreUnreachable, TooManyRequests, Unauthorized
 from service.records.tokens import Permit, Token
@@ -15,7 +16,6 @@ from service.settings import Settings
 from service.store.bell import Bell
 from service.store.client import StoreClient
 from service.store.keys import TOKENS_CHANNEL
-from service.tokens import Tokens
 from tests.store.team import contents, raw, wait_until
 
 WS = "team-a"
@@ -119,7 +119,7 @@ async def test_what_cannot_be_is_named(tokens: Tokens, clock: Clock, monkeypatch
     ):
         with pytest.raises(Invalid, match=f"^{field}: "):
             await tokens.create(WS, "read", **more)
-    monkeypatch.setattr(tokens_module, "IN_WORKSPACE_MOST", 1)
+    monkeypatch.setattr(access_module, "IN_WORKSPACE_MOST", 1)
     await tokens.create(WS, "read")
     with pytest.raises(Invalid, match=r"^workspace: team-a has 1 tokens; revoke some"):
         await tokens.create(WS, "read")
@@ -210,7 +210,7 @@ async def test_what_strangers_make_up_is_asked_and_not_remembered(tokens: Tokens
 
 
 async def test_no_more_is_remembered_than_has_room(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens_module, "KEPT_MOST", 3)
+    monkeypatch.setattr(access_module, "KEPT_MOST", 3)
     secrets = [(await tokens.create(WS, "read"))[1] for _ in range(4)]
     await hearing(tokens)
     for secret in secrets:
@@ -220,7 +220,7 @@ async def test_no_more_is_remembered_than_has_room(tokens: Tokens, monkeypatch: 
 
 async def test_nothing_is_believed_for_long(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     _, secret = await tokens.create(WS, "read")
-    monkeypatch.setattr(tokens_module, "KEPT_S", 0)
+    monkeypatch.setattr(access_module, "KEPT_S", 0)
     await hearing(tokens, secret)
     with asked(tokens) as digests:
         await tokens.admit(secret)
@@ -321,7 +321,7 @@ async def test_a_permit_is_over_when_its_token_is_revoked(tokens: Tokens) -> Non
     over = asyncio.ensure_future(tokens.over(await tokens.admit(secret)))
     other = asyncio.ensure_future(tokens.over(await tokens.admit((await tokens.create(WS, "read"))[1])))
     await tokens.revoke(token.id)
-    async with asyncio.timeout(tokens_module.KEPT_S - 1):
+    async with asyncio.timeout(access_module.KEPT_S - 1):
         await over
     assert not other.done()
     await cancelled(other)
@@ -338,7 +338,7 @@ async def test_a_permit_is_over_when_its_token_runs_out(
     _, secret = await tokens.create(WS, "read", expires_at=clock.at + 20_000)
     permit = await tokens.admit(secret)
     monkeypatch.setattr(tokens, "_clock", now)
-    async with asyncio.timeout(tokens_module.KEPT_S - 1):
+    async with asyncio.timeout(access_module.KEPT_S - 1):
         await tokens.over(permit)
 
 
@@ -368,7 +368,7 @@ async def test_a_store_that_is_away_ends_no_permit(tokens: Tokens, monkeypatch: 
         looks += 1
         raise StoreUnreachable("the store does not answer")
 
-    monkeypatch.setattr(tokens_module, "KEPT_S", 0.01)
+    monkeypatch.setattr(access_module, "KEPT_S", 0.01)
     monkeypatch.setattr(tokens._store, "look", away)
     tokens._forget()
     over = asyncio.ensure_future(tokens.over(permit))
