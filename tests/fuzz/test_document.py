@@ -31,7 +31,7 @@ from tests.running import running_blockwire
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 """Requests per route and kind; there are two kinds."""
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 SENSE = {
