@@ -55,6 +55,8 @@ ACTS: dict[str, Act] = {
     "step_answer": lambda team, lease, run, block: team.leases.store_answer(lease, STEP),
     "step_store": store_step,
     "output_tell": lambda team, lease, run, block: team.leases.tell(lease, run.id, ["{}"]),
+    "call_start": lambda team, lease, run, block: team.leases.start_call(lease, run.id, "c1"),
+    "call_end": lambda team, lease, run, block: team.leases.end_call(lease, run.id, "c1", "{}"),
     "run_finish": lambda team, lease, run, block: team.leases.finish(lease, run.id, "end_turn", None),
 }
 
