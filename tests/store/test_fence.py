@@ -63,6 +63,8 @@ ACTS: dict[str, Act] = {
     "message_ask": ask,
     "call_decide": lambda team, lease, run, block: team.service.asks.decide(lease, run, 0, ["agent-x"]),
     "run_wait": lambda team, lease, run, block: team.service.asks.wait(lease, run, {}, {}),
+    "call_start": lambda team, lease, run, block: team.leases.start_call(lease, run.id, "c1"),
+    "call_end": lambda team, lease, run, block: team.leases.end_call(lease, run.id, "c1", "{}"),
     "run_finish": lambda team, lease, run, block: team.leases.finish(lease, run.id, "end_turn", None),
 }
 

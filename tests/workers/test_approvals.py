@@ -169,7 +169,11 @@ async def test_what_the_caller_says_beside_his_word_is_heard(bench: Bench) -> No
 
 async def test_a_tool_itself_may_want_to_be_allowed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = Tool(id="tool-1", name="memory_insert", default_requires_approval=True)
-    monkeypatch.setattr("workers.transcript._tools_of", lambda agent: {"memory_insert": tool})
+
+    async def tools_of(*_: object) -> dict[str, Tool]:
+        return {"memory_insert": tool}
+
+    monkeypatch.setattr("workers.transcript._tools_of", tools_of)
     agent = await bench.agent({"notes": "top"})
     run = await bench.tell(agent, calls(NOTE), says("Done."))
     assert run.stop_reason == "requires_approval"
