@@ -30,7 +30,7 @@ from service.records.models import ModelEntry
 from service.settings import Settings
 from service.store.agents import AgentStore
 from service.store.client import StoreClient
-from service.store.messages import body_of
+from service.store.messages import MessageStore, body_of
 from service.tools import BUILT_IN, by_id, by_name
 
 log = structlog.get_logger()
@@ -70,6 +70,7 @@ class Agents:
     ) -> None:
         seconds = settings.run_days * 86_400
         self._store = AgentStore(store, settings.history_count, settings.change_count, seconds)
+        self._messages = MessageStore(store)
         self._blocks = blocks
         self._catalog = catalog
         self._clock = clock
@@ -146,6 +147,25 @@ class Agents:
     async def count(self, ws: str, query: AgentQuery) -> int:
         every = query.model_copy(update={"order_by": "created_at"})
         return len(await self.find(ws, every, Page(limit=None)))
+
+    async def reset_messages(self, ws: str, agent_id: str, *, add_first: bool) -> Agent:
+        """The context down to message 0, compiled anew, and the first messages of its type if asked.
+
+        The history stays. Raises AgentBusy while a run is under way: taken from under it, a context would
+        end another run than began.
+        """
+        agent = await self.read(ws, agent_id)
+        at = self._clock()
+        [message_0] = await self._messages.page(ws, agent_id, Page(limit=1))
+        prompt = self.compile(agent, await self._blocks.of_agent(ws, agent_id))
+        login = login_event(at, agent.timezone)
+        parts = initial_messages(agent.agent_type, login=login) if add_first else []
+        first = [
+            Message(id=new_id("message"), agent_id=agent_id, created_at=0, **part.model_dump())
+            for part in parts
+        ]
+        await self._messages.reset(ws, message_0.model_copy(update={"content": prompt}), first)
+        return await self.read(ws, agent_id)
 
     async def compiled_prompt(self, ws: str, agent_id: str) -> str:
         """The system prompt as it would be if a run began now."""

@@ -10,12 +10,14 @@ from arq.connections import ArqRedis
 
 from service.agents import Agents
 from service.blocks import Blocks
+from service.callbacks import Callbacks
 from service.catalog import Catalog
 from service.changes import Changes
 from service.errors import StoreUnreadable
 from service.leases import Leases
 from service.messages import Messages
 from service.output import Output
+from service.questions import Questions
 from service.queue import PREFIXES, Queue, connect
 from service.records.base import DEFAULT_WORKSPACE, Micros
 from service.runs import Runs
@@ -41,6 +43,8 @@ class Service:
     runs: Runs
     output: Output
     leases: Leases
+    callbacks: Callbacks
+    questions: Questions
     changes: Changes
     subscriptions: Subscriptions
     queue: QueueStore
@@ -70,6 +74,8 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         runs=runs,
         output=Output(store, bell, runs),
         leases=Leases(store, settings, jobs),
+        callbacks=Callbacks(store, bell),
+        questions=Questions(store, settings, jobs, bell),
         changes=changes,
         subscriptions=Subscriptions(store, agents, blocks, changes, jobs, now),
         queue=queue,

@@ -10,6 +10,7 @@ Elsewhere: how a run goes on (workers/loop.py); how V1 clients see messages
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
@@ -44,14 +45,19 @@ class Messages:
         background: bool = False,
         kind: str = "send_message",
         callback_url: str | None = None,
+        callback_private: bool = False,
+        errand: dict[str, Any] | None = None,
         run_id: str | None = None,
         depth: int = 0,
     ) -> Run:
         """Puts messages into an agent's inbox as one run. A `run_id` that is known changes nothing.
 
+        With an `errand`, its `kind` says what is asked of the agent's worker instead of an answer, and
+        messages may be missing.
+
         Raises NotFound for the agent, Invalid for no messages, UnknownModel for an override.
         """
-        if not messages:
+        if not messages and errand is None:
             raise Invalid("messages", "is empty; send at least one message")
         options = options or RunOptions()
         if options.override_model is not None:
@@ -66,6 +72,8 @@ class Messages:
             messages=list(messages),
             metadata={"run_type": kind},
             callback_url=callback_url,
+            callback_private=callback_private,
+            errand=errand,
             created_at=0,
         )
         created_at, ready = await self._store.send(ws, run)
@@ -77,9 +85,12 @@ class Messages:
         log.info("message.sent", workspace=ws, agent_id=agent_id, run_id=run.id, kind=kind)
         return run.model_copy(update={"created_at": created_at or 0})
 
-    async def find(self, ws: str, agent_id: str, page: Page) -> list[Message]:
-        """One page of an agent's history, in the order asked. Raises NotFound for an unknown cursor."""
-        return await self._store.page(ws, agent_id, page)
+    async def find(self, ws: str, agent_id: str, page: Page, *, group_id: str | None = None) -> list[Message]:
+        """One page of an agent's history, or of what was sent to it in a group, in the order asked.
+
+        Raises NotFound for an unknown cursor.
+        """
+        return await self._store.page(ws, agent_id, page, group_id)
 
     async def context(self, ws: str, agent_id: str) -> list[Message]:
         """What of the history is in context, oldest first, the system prompt in front."""

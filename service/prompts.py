@@ -12,7 +12,7 @@ provider in which order (workers/request.py).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -36,6 +36,8 @@ STOCK_DESCRIPTIONS = {
     "Keep it current as you learn more.",
     "persona": "Who you are: your name, character, manner of speaking and task. It shapes all you say.",
 }
+
+_SKILL = ("name", "description", "location")
 
 _MEMORY = """\
 Your memory consists of blocks: pieces of text with a label, shown below under <memory_blocks>. They stay \
@@ -158,6 +160,23 @@ def login_event(at: Micros, timezone: str) -> str:
 def heartbeat_event(reason: str, at: Micros, timezone: str) -> str:
     """The user message that wakes such an agent for another step."""
     return _json({"type": "heartbeat", "reason": reason, "time": local_time(at, timezone)})
+
+
+def summary_event(summary: str, left: int, at: Micros, timezone: str) -> str:
+    """The user message that stands where older messages were."""
+    told = (
+        f"The {left} messages before this point are no longer shown to you; they stay in recall memory. "
+        f"This is a summary of them:\n{summary}"
+    )
+    return _json({"type": "system_alert", "message": told, "time": local_time(at, timezone)})
+
+
+def with_skills(prompt: str, skills: Sequence[Mapping[str, str]]) -> str:
+    """A system prompt with the skills that a caller offers for one request."""
+    lines = [prompt, "", "<available_skills>", "Skills that your caller has; read one before you use it:", ""]
+    for skill in skills:
+        lines += ["<skill>", *(f"<{name}>{skill[name]}</{name}>" for name in _SKILL), "</skill>"]
+    return "\n".join([*lines, "</available_skills>"])
 
 
 def packed_result(text: str | dict[str, Any], ok: bool, at: Micros, timezone: str) -> str:

@@ -42,6 +42,14 @@ class Settings(BaseModel):
         default=600.0, gt=0, description="BLOCKWIRE_MODEL_TIMEOUT, seconds per model call"
     )
     model_retries: int = Field(default=2, ge=0, description="BLOCKWIRE_MODEL_RETRIES")
+    callbacks_private: bool | None = Field(
+        default=None,
+        description="BLOCKWIRE_CALLBACKS_PRIVATE: whether callback_url may name this machine or its network; "
+        "unset: only while the server answers this machine alone",
+    )
+    traces: bool = Field(
+        default=False, description="BLOCKWIRE_TRACES: keep what providers are asked and answer, per step"
+    )
     default_model: str | None = Field(default=None, description="LETTA_DEFAULT_LLM_HANDLE")
     default_embedding: str | None = Field(default=None, description="LETTA_DEFAULT_EMBEDDING_HANDLE")
     anthropic_api_key: str | None = Field(default=None, repr=False, description="ANTHROPIC_API_KEY")
@@ -54,6 +62,11 @@ class Settings(BaseModel):
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="BLOCKWIRE_LOG_LEVEL"
     )
+
+    @property
+    def private_callbacks(self) -> bool:
+        """Whoever reaches a server that listens to this machine alone could call those addresses anyway."""
+        return not self.insecure if self.callbacks_private is None else self.callbacks_private
 
 
 _VARIABLES: dict[str, tuple[str, ...]] = {
@@ -73,6 +86,8 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "run_days": ("BLOCKWIRE_RUN_DAYS",),
     "model_timeout_s": ("BLOCKWIRE_MODEL_TIMEOUT",),
     "model_retries": ("BLOCKWIRE_MODEL_RETRIES",),
+    "callbacks_private": ("BLOCKWIRE_CALLBACKS_PRIVATE",),
+    "traces": ("BLOCKWIRE_TRACES",),
     "default_model": ("LETTA_DEFAULT_LLM_HANDLE",),
     "default_embedding": ("LETTA_DEFAULT_EMBEDDING_HANDLE",),
     "anthropic_api_key": ("ANTHROPIC_API_KEY",),

@@ -25,7 +25,9 @@ from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
 from service.records.runs import Lease, ModelReply, OpenRun, RunError, Step, StopReason, status_of
 from service.tool_rules import continues, is_terminal, missing_before_exit, needs_approval
-from workers.models.base import Model, ModelError, ModelRequest
+from workers.compaction import Compactor
+from workers.errands import Errands
+from workers.models.base import PROMPT_TOO_LONG, Model, ModelError, ModelRequest
 from workers.models.registry import Models
 from workers.request import calls_that_count, is_told_at_once, request_of, tools_now
 from workers.tools.context import ToolContext
@@ -35,6 +37,14 @@ from workers.voice import Voice
 
 log = structlog.get_logger()
 
+COMPACTIONS = 3
+"""So often a step makes room because its provider refuses it as too long."""
+PROMPT_TOO_LONG_WORDS = (
+    "the agent's system prompt and tools alone are longer than its context window; shorten its blocks or "
+    "give it a model with a larger window"
+)
+TRACE_CHARS = 1_000_000
+"""A trace that is longer loses its request."""
 RUNS_PER_LEASE = 10
 """After so many runs the agent goes to the back of the queue, so that others get their turn."""
 
@@ -46,6 +56,8 @@ class Loop:
         self._service = service
         self._models = models
         self._tools = tools
+        self._compactor = Compactor(service, models)
+        self._errands = Errands(service, models, self._compactor)
         self._stopping = False
 
     def ask_to_stop(self) -> None:
@@ -125,12 +137,28 @@ class Loop:
     async def _steps(self, lease: Lease, open_run: OpenRun) -> None:
         """Step after step, to the end of the run."""
         transcript = await gather(self._service, lease, open_run)
-        stop: StopReason | None = None
-        while stop is None:
+        if open_run.run.errand is not None:
+            await self._errands.carry(lease, transcript)
+            return
+        stop = open_run.stop
+        while True:
+            if self._compactor.is_due(transcript):
+                await self._make_room(lease, transcript, stop)
+            if stop is not None:
+                break
             stop = await self._step(lease, transcript)
             if stop is None and self._stopping:
                 return
         log.info("run.finished", stop_reason=stop, steps=transcript.run.step_count)
+
+    async def _make_room(self, lease: Lease, transcript: Transcript, stop: StopReason | None) -> None:
+        """A summary in the place of old messages; without one the run goes on, or ends, all the same."""
+        try:
+            await self._compactor.make_room(lease, transcript, "context_window_exceeded")
+        except (ModelError, Invalid, UnknownModel) as failure:
+            log.warning("context.left_full", error=str(failure))
+        if stop is not None:
+            await self._service.leases.finish(lease, transcript.run.id, stop)
 
     async def _step(self, lease: Lease, transcript: Transcript) -> StopReason | None:
         """One step, stored; the reason to stop, if it was the last."""
@@ -171,8 +199,7 @@ class Loop:
         )
         began = time.perf_counter_ns()
         try:
-            entry, model = await self._models.for_handle(handle)
-            reply = await self._ask(lease, transcript, step, model, request_of(transcript, entry))
+            reply, sent = await self._ask_for_reply(lease, transcript, step, handle)
         except ModelError as failure:
             return step, failure.as_run_error()
         except (Invalid, UnknownModel) as refusal:
@@ -188,7 +215,43 @@ class Loop:
             tokens=reply.usage.total_tokens,
         )
         await self._service.leases.store_answer(lease, step)
+        if self._service.settings.traces:
+            await self._keep_trace(lease, step, sent)
         return step, None
+
+    async def _keep_trace(self, lease: Lease, step: Step, sent: dict[str, Any]) -> None:
+        """What the provider was asked and answered, for those who want to see it; not if it is huge."""
+        assert step.reply is not None
+        kept = {"request": sent, "response": step.reply.model_dump()}
+        text = await asyncio.to_thread(json.dumps, kept, ensure_ascii=False)
+        if len(text) > TRACE_CHARS:
+            text = json.dumps(
+                {"request": {"left_out": f"{len(text)} characters"}, "response": kept["response"]}
+            )
+        await self._service.leases.store_trace(lease, step.id, text)
+
+    async def _ask_for_reply(
+        self, lease: Lease, transcript: Transcript, step: Step, handle: str
+    ) -> tuple[ModelReply, dict[str, Any]]:
+        """The reply, where it must be after making room for it, and what was sent if it is to be kept.
+
+        Raises ModelError.
+        """
+        entry, model = await self._models.for_handle(handle)
+        for tries_left in reversed(range(COMPACTIONS + 1)):
+            request = request_of(transcript, entry)
+            try:
+                reply = await self._ask(lease, transcript, step, model, request)
+                return reply, model.payload(request) if self._service.settings.traces else {}
+            except ModelError as refusal:
+                if refusal.type != "llm_context_window":
+                    raise
+                if self._compactor.prompt_alone_is_too_long(transcript):
+                    raise ModelError(PROMPT_TOO_LONG, PROMPT_TOO_LONG_WORDS, refusal.detail) from refusal
+                room = tries_left and await self._compactor.make_room(lease, transcript, "provider_refused")
+                if not room:
+                    raise
+        raise AssertionError("the last try answers or raises")
 
     async def _ask(
         self, lease: Lease, transcript: Transcript, step: Step, model: Model, request: ModelRequest
@@ -303,6 +366,8 @@ class Loop:
         run = transcript.run
         transcript.usage = transcript.usage.plus(step.reply.usage)
         context_tokens = step.reply.usage.total_tokens
+        after = run.model_copy(update={"step_count": run.step_count + 1, "context_tokens": context_tokens})
+        transcript.run = after
         await self._service.leases.store_step(
             lease,
             run,
@@ -312,15 +377,12 @@ class Loop:
             context_tokens=context_tokens,
             seen=transcript.seen,
             stop_reason=stop,
+            only_noted=stop is not None and self._compactor.is_due(transcript),
         )
         now = time.time_ns() // 1000
-        known = {message.id for message in transcript.messages}
-        transcript.messages += [
-            message.model_copy(update={"created_at": now}) for message in messages if message.id not in known
-        ]
-        transcript.run = run.model_copy(
-            update={"step_count": run.step_count + 1, "context_tokens": context_tokens}
-        )
+        new = {message.id: message.model_copy(update={"created_at": now}) for message in messages}
+        transcript.messages = [new.pop(one.id, one) for one in transcript.messages]
+        transcript.messages += new.values()
 
 
 def _after_plain(

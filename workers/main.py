@@ -18,9 +18,11 @@ from service.queue import connect
 from service.records.ids import new_id
 from service.settings import Settings
 from workers import jobs
+from workers.callbacks import Caller
 from workers.keeper import Keeper
 from workers.loop import Loop
 from workers.models.registry import Models
+from workers.questions import Questioner
 from workers.tools import blocks, messages
 from workers.tools.registry import Tools
 from workers.wakeups import Dispatcher
@@ -52,7 +54,7 @@ async def _work(service: Service, pool: ArqRedis) -> None:
     keeper = Keeper(service)
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{new_id('worker')[-6:]}"
     loop = Loop(service, models, tools())
-    worker = _worker(service, pool, worker_id, keeper, loop)
+    worker = _worker(service, pool, worker_id, keeper, loop, Questioner(service, models))
 
     def stop(*_: object) -> None:
         worker.ask_to_stop()
@@ -60,7 +62,8 @@ async def _work(service: Service, pool: ArqRedis) -> None:
 
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop)
-    beside = [asyncio.create_task(keeper.run()), asyncio.create_task(Dispatcher(service).run())]
+    running = (keeper.run(), Dispatcher(service).run(), Caller(service).run())
+    beside = [asyncio.create_task(one) for one in running]
     for task in beside:  # they never end by themselves; without them the process had better start anew
         task.add_done_callback(stop)
     log.info("worker.started", worker_id=worker_id, pool=service.settings.pool, slots=service.settings.slots)
@@ -79,17 +82,26 @@ async def _work(service: Service, pool: ArqRedis) -> None:
             raise end
 
 
-def _worker(service: Service, pool: ArqRedis, worker_id: str, keeper: Keeper, loop: Loop) -> DoorbellWorker:
+def _worker(
+    service: Service, pool: ArqRedis, worker_id: str, keeper: Keeper, loop: Loop, questioner: Questioner
+) -> DoorbellWorker:
     return DoorbellWorker(
         [
             func(jobs.step, name="step", keep_result=0),
+            func(jobs.answer, name="answer", keep_result=0),
             func(jobs.send_message, name="send_message", keep_result=RESULT_S),
         ],
         pool,
         service.queue,
         worker_pool=service.settings.pool,
         slots=service.settings.slots,
-        ctx={"service": service, "worker_id": worker_id, "keeper": keeper, "loop": loop},
+        ctx={
+            "service": service,
+            "worker_id": worker_id,
+            "keeper": keeper,
+            "loop": loop,
+            "questioner": questioner,
+        },
     )
 
 

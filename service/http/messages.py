@@ -20,8 +20,10 @@ from service.http.schemas.messages import (
     CancelRequest,
     MessageListQuery,
     SendRequest,
+    check_callback,
     check_streaming,
     new_messages,
+    only_default,
     run_options,
 )
 from service.http.schemas.runs import LettaResponse, RunResponse, letta_response, run_response
@@ -76,8 +78,11 @@ async def stream(call: Call[Nothing, SendRequest]) -> Response:
 async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
     """Send to an agent and do not wait
 
-    The answer is the run; `GET /v1/runs/{run_id}` tells when it has ended.
+    The answer is the run; `GET /v1/runs/{run_id}` tells when it has ended, and so does one POST to
+    `callback_url`, whose outcome the run shows.
     """
+    private = call.service.settings.private_callbacks
+    check_callback(call.body.callback_url, private)
     run = await call.service.messages.send(
         call.ws,
         call.path["agent_id"],
@@ -85,6 +90,8 @@ async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
         run_options(call.body).model_copy(update={"output": "steps"}),
         background=True,
         kind="send_message_async",
+        callback_url=call.body.callback_url,
+        callback_private=private,
     )
     return json_answer(run_response(run))
 
@@ -113,8 +120,11 @@ async def find(call: Call[MessageListQuery, Nothing]) -> Response:
     `after` mean earlier and later in what is listed.
     """
     query = call.query
+    only_default(query.conversation_id)
     agent = await call.service.agents.read(call.ws, call.path["agent_id"])
-    found = await call.service.messages.find(call.ws, agent.id, chronological(query.page()))
+    found = await call.service.messages.find(
+        call.ws, agent.id, chronological(query.page()), group_id=query.group_id
+    )
     if query.order == "desc":
         found = found[::-1]
     view = View(inner_monologue=has_inner_monologue(agent.agent_type), **query.model_dump())
@@ -151,8 +161,13 @@ async def view_of(call: Call[Any, Any], agent_id: str, options: RunOptions) -> V
 
 async def _produced(call: Call[Nothing, SendRequest], run: Run) -> list[ApiMessage]:
     stored = await call.service.runs.messages(call.ws, run.id)
-    after_input = stored[len(run.messages) :]
-    spoken = [message for message in after_input if message.role in ("assistant", "tool")]
+    sums = {message.id for message in stored if message.compaction is not None}
+    given = [message.id for message in stored if message.id not in sums][: len(run.messages)]
+    spoken = [
+        message
+        for message in stored
+        if message.id in sums or (message.role in ("assistant", "tool") and message.id not in given)
+    ]
     return api_messages(spoken, await view_of(call, run.agent_id, run.options))
 
 

@@ -83,13 +83,18 @@ KEYS: dict[str, Key] = {
     "run_notes": Key("run:", "list: notes of others' edits (JSON)", "runs", WITH_RUN, ":notes"),
     "run_output": Key("run:", "stream, id = <seq>-0: event (JSON)", "runs", "3 h after its run", ":output"),
     "run_effects": Key("run:", "hash: effect id -> outcome (JSON)", "blocks", WITH_RUN, ":effects"),
+    "callbacks": _single("callbacks", "zset: run by ms of its end", "runs", "when taken to be told"),
+    "question": Key(
+        "question:", "hash: asked, status, answer (JSON)", "questions", "when told, or by itself"
+    ),
+    "trace": Key("trace:", "string: JSON", "runs", WITH_RUN),
     "steps": _single("steps", "zset: step by seq", "runs", "trimmed with the runs, or when they ran out"),
     "agent_steps": Key("agent:", "zset: step by seq", "runs", WITH_AGENT, ":steps"),
     "step": Key("step:", "string: JSON", "runs", WITH_RUN),
 }
 
 
-_OF_IDS = ("block:", "agent:", "run:", "step:")
+_OF_IDS = ("block:", "agent:", "run:", "step:", "trace:", "question:")
 
 
 def workspace_prefix(workspace: str) -> str:

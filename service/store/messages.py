@@ -1,14 +1,15 @@
 """Messages in the store: into an agent's inbox, and out of its history and context."""
 
+import json
 from collections.abc import Sequence
 
-from service.errors import NotFound
+from service.errors import AgentBusy, NotFound
 from service.records.base import Page
 from service.records.messages import Message
 from service.records.runs import Ready, Run
 from service.store.client import StoreClient
 from service.store.keys import key
-from service.store.pages import page_of
+from service.store.pages import page_of, rows_of
 from service.store.runs import record_of
 
 
@@ -32,6 +33,7 @@ class MessageStore:
             run.id,
             record_of(run),
             "1" if run.options.output != "none" else "",
+            "1" if run.callback_url else "",
         )
         if reply[0] == "missing":
             raise NotFound("agent", run.agent_id)
@@ -40,13 +42,32 @@ class MessageStore:
         ready = Ready(agent_id=run.agent_id, generation=int(reply[2]), pool=reply[3]) if reply[2] else None
         return int(reply[1]), ready
 
-    async def page(self, ws: str, agent_id: str, page: Page) -> list[Message]:
+    async def page(self, ws: str, agent_id: str, page: Page, group_id: str | None = None) -> list[Message]:
         """Raises NotFound for a cursor that is no message of this agent."""
         index = key(ws, "agent_messages", agent_id)
         for cursor in (page.after, page.before):
             if cursor is not None and await self._store.score(index, cursor) is None:
                 raise NotFound("message", cursor)
-        return await self.read_many(ws, agent_id, await page_of(self._store, index, page))
+        if group_id is None:
+            return await self.read_many(ws, agent_id, await page_of(self._store, index, page))
+
+        async def read(ids: Sequence[str]) -> list[Message]:
+            found = await self.read_many(ws, agent_id, ids)
+            return [message for message in found if message.group_id == group_id]
+
+        return await rows_of(self._store, index, page, read)
+
+    async def reset(self, ws: str, message_0: Message, first: Sequence[Message]) -> None:
+        """Raises NotFound for the agent, AgentBusy while a run of its is under way."""
+        agent_id = message_0.agent_id
+        rows = json.dumps([(one.id, body_of(one)) for one in first], ensure_ascii=False)
+        reply = await self._store.run(
+            "context_reset", ws, agent_id, message_0.id, body_of(message_0, stamped=True), rows
+        )
+        if reply[0] == "missing":
+            raise NotFound("agent", agent_id)
+        if reply[0] == "busy":
+            raise AgentBusy(agent_id, reply[1])
 
     async def context(self, ws: str, agent_id: str) -> list[Message]:
         """The messages in context, oldest first, the system prompt in front."""

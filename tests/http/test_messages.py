@@ -160,16 +160,6 @@ async def test_a_run_id_that_goes_on_behind_its_end_is_404(
     assert (answer.status_code, list(answer.json())) == (404, ["detail"])
 
 
-async def test_a_callback_is_refused_and_nothing_begins(
-    client: httpx.AsyncClient, agent: dict[str, Any]
-) -> None:
-    sent = {"input": "hello", "callback_url": "http://cb.example"}
-    answer = await client.post(path(agent, "/async"), json=sent)
-    told = "INVALID_ARGUMENT: callback_url: not available yet in this version; poll GET /v1/runs/{id}"
-    assert (answer.status_code, answer.json()) == (400, {"detail": told})
-    assert (await client.get("/v1/runs/")).json() == []
-
-
 @pytest.fixture
 async def long_talk(client: httpx.AsyncClient, worker: Worker, agent: dict[str, Any]) -> list[str]:
     """The texts of a history, oldest first, after the system prompt."""

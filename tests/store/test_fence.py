@@ -55,6 +55,18 @@ ACTS: dict[str, Act] = {
     "step_answer": lambda team, lease, run, block: team.leases.store_answer(lease, STEP),
     "step_store": store_step,
     "output_tell": lambda team, lease, run, block: team.leases.tell(lease, run.id, ["{}"]),
+    "context_compact": lambda team, lease, run, block: team.leases.compact(
+        lease,
+        run.id,
+        ["message-1"],
+        MESSAGE,
+        MESSAGE,
+        prompt="p",
+        seen={},
+        usage=Usage(),
+        context_tokens=1,
+    ),
+    "trace_put": lambda team, lease, run, block: team.leases.store_trace(lease, STEP.id, "{}"),
     "run_finish": lambda team, lease, run, block: team.leases.finish(lease, run.id, "end_turn", None),
 }
 

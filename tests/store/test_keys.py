@@ -9,8 +9,10 @@ from service.records.agents import AgentQuery
 from service.records.base import Page
 from service.records.blocks import Author, BlockFields, BlockQuery, Edit
 from service.records.messages import Message, NewMessage
+from service.records.questions import Question
 from service.records.runs import Run, RunOptions, Step, Usage
 from service.store.keys import KEYS, SCHEMA_KEY, WORKSPACES_KEY, key, workspace_prefix
+from service.store.questions import QuestionStore
 from tests.store.team import ALICE, WS, Team
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +55,11 @@ async def one_of_everything(team: Team) -> set[str]:
     )
     heard = await service.messages.send(WS, agent.id, [NewMessage(content="x")], RunOptions(output="steps"))
     await service.runs.cancel(WS, heard.id)
+    told = [NewMessage(content="x")]
+    called = await service.messages.send(WS, agent.id, told, callback_url="https://example.com")
+    await service.runs.cancel(WS, called.id)
+    await service.leases.store_trace(lease, step.id, "{}")
+    await QuestionStore(service.store).put(WS, "question-1", Question(model="m", prompt="p"), 60)
     await team.send(agent)
     cursor = await service.subscriptions.cursor(WS)
     changes = await service.subscriptions.changes_after(WS, cursor, 100)
@@ -82,6 +89,7 @@ async def test_outside_of_workspaces_there_are_the_schema_and_their_list(team: T
 async def test_nothing_is_left_behind_when_all_is_deleted(team: Team) -> None:
     await one_of_everything(team)
     service = team.service
+    assert await service.callbacks.take(WS)
     for agent in await service.agents.find(WS, AgentQuery(), Page(limit=None)):
         await service.agents.delete(WS, agent.id, ALICE)
     for block in await service.blocks.find(WS, BlockQuery(), Page(limit=None)):

@@ -61,6 +61,10 @@ class OpenAIModel:
         """Close the connections."""
         await self._client.close()
 
+    def payload(self, request: ModelRequest) -> dict[str, Any]:
+        """The body of the request that `answer` sends."""
+        return _body(request) | {"stream": True}
+
     async def answer(self, request: ModelRequest, emit: Emit = ignore) -> ModelReply:
         """The complete answer. Raises ModelError."""
         asked = _body(request)

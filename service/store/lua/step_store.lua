@@ -3,6 +3,7 @@
 -- ARGV  1 agent  2 generation  3 run  4 step  5 step as JSON  6 '1' if created_at is in it  7 messages as JSON [[id, body, '1' if it is output], …]
 --       8 usage of the run as JSON  9 tokens in context  10 steps so far  11 versions seen as JSON
 --       12 stop reason or ''  13 status  14 error as JSON or ''  15 seconds the run is kept
+--       16 '1' if the stop reason is only noted: something is left to do before the run ends
 -- Reply {'ok'}  {'fence'}
 -- include: fence
 -- include: messages
@@ -21,7 +22,9 @@ for _, message in ipairs(cjson.decode(ARGV[7])) do
 end
 redis.call('HSET', K.run(run), 'usage', ARGV[8], 'context_tokens', ARGV[9], 'step_count', ARGV[10], 'seen', ARGV[11])
 redis.call('HDEL', K.run(run), 'step_id')
-if ARGV[12] ~= '' then
+if ARGV[16] == '1' then
+  redis.call('HSET', K.run(run), 'stop', ARGV[12])
+elseif ARGV[12] ~= '' then
   run_end(agent, run, ARGV[12], ARGV[13], ARGV[14], ARGV[15])
 else
   redis.call('PUBLISH', K.output(), run .. ' running')
