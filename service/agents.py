@@ -20,7 +20,14 @@ from service.blocks import Blocks, checked_new
 from service.catalog import Catalog
 from service.errors import BlockwireError, Invalid
 from service.names import checked_name, random_name
-from service.prompts import STOCK_DESCRIPTIONS, compile_prompt, login_event, stock_system
+from service.prompts import (
+    STOCK_DESCRIPTIONS,
+    PromptParts,
+    compile_prompt,
+    login_event,
+    parts_of_prompt,
+    stock_system,
+)
 from service.records.agents import Agent, AgentFields, AgentQuery, NewAgent
 from service.records.base import Micros, Page
 from service.records.blocks import Author, Block, BlockFields
@@ -171,6 +178,12 @@ class Agents:
         """The system prompt as it would be if a run began now."""
         agent = await self.read(ws, agent_id)
         return self.compile(agent, await self._blocks.of_agent(ws, agent_id))
+
+    async def prompt_parts(self, ws: str, agent: Agent) -> PromptParts:
+        """What would be put into its instructions if a run began now."""
+        blocks = await self._blocks.of_agent(ws, agent.id)
+        previous = max(0, len(agent.message_ids) - 1)
+        return parts_of_prompt(agent, blocks, previous_messages=previous, at=self._clock())
 
     def compile(self, agent: Agent, blocks: Sequence[Block]) -> str:
         """The system prompt of an agent with these blocks in it."""

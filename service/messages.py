@@ -92,6 +92,10 @@ class Messages:
         """
         return await self._store.page(ws, agent_id, page, group_id)
 
+    async def count(self, ws: str, agent_id: str) -> int:
+        """How many messages an agent's history has."""
+        return await self._store.count(ws, agent_id)
+
     async def context(self, ws: str, agent_id: str) -> list[Message]:
         """What of the history is in context, oldest first, the system prompt in front."""
         return await self._store.context(ws, agent_id)

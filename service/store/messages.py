@@ -69,6 +69,9 @@ class MessageStore:
         if reply[0] == "busy":
             raise AgentBusy(agent_id, reply[1])
 
+    async def count(self, ws: str, agent_id: str) -> int:
+        return await self._store.count(key(ws, "agent_messages", agent_id))
+
     async def context(self, ws: str, agent_id: str) -> list[Message]:
         """The messages in context, oldest first, the system prompt in front."""
         found = await self._store.range(key(ws, "agent_context", agent_id))
