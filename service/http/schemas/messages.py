@@ -47,9 +47,7 @@ class TextPart(BaseModel):
 
 class UrlImage(BaseModel):
     type: Literal["url"]
-    url: str = Field(
-        max_length=100_000, pattern="^(https?://|data:image/)", description="the provider loads it"
-    )
+    url: str = Field(max_length=100_000, pattern="^https?://", description="the provider loads it")
     detail: str | None = Field(default=None, max_length=20)
 
 
