@@ -40,6 +40,8 @@ EARLY_MODELS = "gpt-5"
 CLIP_CHARS = 50_000
 SUMMARISER_SHARE = 0.7
 """Of the summariser's own window, what the conversation may take."""
+REFUSED = "provider_refused"
+"""The trigger of a summary that a provider made necessary."""
 ALONE = "Answer with the summary alone: no greeting, no comment on the task."
 ASK = (
     "The conversation so far becomes too long to be kept before you. Do not go on with it now. {prompt}\n"
@@ -86,7 +88,7 @@ class Compactor:
         asked: dict[str, Any] | None = None,
     ) -> Compaction | None:
         """Sums up and stores; None where nothing can leave. Raises ModelError of the summariser."""
-        plan = self._plan(transcript, asked)
+        plan = self._plan(transcript, trigger, asked)
         if plan is None:
             return None
         log.info("context.compacting", trigger=trigger, leaving=len(plan.leaving), model=plan.handle)
@@ -99,7 +101,7 @@ class Compactor:
             )
         return await self._store(lease, transcript, plan, reply, text, trigger)
 
-    def _plan(self, transcript: Transcript, asked: dict[str, Any] | None) -> _Plan | None:
+    def _plan(self, transcript: Transcript, trigger: str, asked: dict[str, Any] | None) -> _Plan | None:
         given = {name: value for name, value in (asked or {}).items() if value is not None}
         settings = (transcript.agent.compaction_settings or {}) | given
         stored = [message for message in transcript.messages if message.created_at > 0]
@@ -108,7 +110,10 @@ class Compactor:
         if stored and (keep := settings.get("keep")) is not None:
             share = max(share, 1 - keep / len(stored))
         mode = str(settings.get("mode") or "sliding_window")
-        goal = int((1 - share) * self._window(transcript)) if mode.endswith("sliding_window") else -1
+        room = self._window(transcript)
+        if trigger == REFUSED:  # the provider counts more than is estimated, or has a smaller window
+            room = min(room, estimate_messages(stored))
+        goal = int((1 - share) * room) if mode.endswith("sliding_window") else -1
         least = 2 if asked is not None else 1
         cut = cut_of(stored, share, goal, least)
         if cut == 0:

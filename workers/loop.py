@@ -25,7 +25,7 @@ from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
 from service.records.runs import Lease, ModelReply, OpenRun, RunError, Step, StopReason, status_of
 from service.tool_rules import continues, is_terminal, missing_before_exit, needs_approval
-from workers.compaction import Compactor
+from workers.compaction import REFUSED, Compactor
 from workers.errands import Errands
 from workers.models.base import PROMPT_TOO_LONG, Model, ModelError, ModelRequest
 from workers.models.registry import Models
@@ -248,7 +248,7 @@ class Loop:
                     raise
                 if self._compactor.prompt_alone_is_too_long(transcript):
                     raise ModelError(PROMPT_TOO_LONG, PROMPT_TOO_LONG_WORDS, refusal.detail) from refusal
-                room = tries_left and await self._compactor.make_room(lease, transcript, "provider_refused")
+                room = tries_left and await self._compactor.make_room(lease, transcript, REFUSED)
                 if not room:
                     raise
         raise AssertionError("the last try answers or raises")

@@ -114,3 +114,24 @@ async def test_a_run_one_cannot_come_back_to_is_refused(app: Starlette, bench: B
     status, opening = refusals[kind]
     assert answer.status_code == status
     assert answer.json()["detail"].startswith(opening)
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"agent_id": "agent-00000000-0000-4000-8000-000000000000"}, 404),
+        ({"run_id": "run-00000000-0000-4000-8000-000000000000"}, 404),
+        ({"otid": "another"}, 404),
+        ({"otid": "mine-1"}, 200),
+    ],
+)
+async def test_what_else_is_said_of_the_run_must_fit_it(
+    app: Starlette, bench: Bench, said: dict[str, str], status: int
+) -> None:
+    agent = await bench.agent()
+    sent = [NewMessage(content="Hello.", otid="mine-1")]
+    run = await bench.service.messages.send(WS, agent.id, sent, RunOptions(output="steps"), background=True)
+    await bench.carry(agent)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        answer = await client.post(f"/v1/runs/{run.id}/stream", json=said)
+    assert answer.status_code == status
