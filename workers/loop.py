@@ -12,7 +12,6 @@ kind goes on while it calls tools, the heartbeat kind while it asks to.
 import asyncio
 import json
 import time
-from functools import partial
 from typing import Any
 
 import structlog
@@ -25,26 +24,18 @@ from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
 from service.records.runs import Lease, ModelReply, OpenRun, RunError, Step, StopReason, status_of
 from service.tool_rules import continues, is_terminal, missing_before_exit, needs_approval
-from workers.compaction import REFUSED, Compactor
+from workers.asking import Asker
+from workers.compaction import Compactor
 from workers.errands import Errands
-from workers.models.base import PROMPT_TOO_LONG, Model, ModelError, ModelRequest
+from workers.models.base import ModelError
 from workers.models.registry import Models
-from workers.request import calls_that_count, is_told_at_once, request_of, tools_now
+from workers.request import calls_that_count, tools_now
 from workers.tools.context import ToolContext
 from workers.tools.registry import Tools
 from workers.transcript import Transcript, gather, refresh
-from workers.voice import Voice
 
 log = structlog.get_logger()
 
-COMPACTIONS = 3
-"""So often a step makes room because its provider refuses it as too long."""
-PROMPT_TOO_LONG_WORDS = (
-    "the agent's system prompt and tools alone are longer than its context window; shorten its blocks or "
-    "give it a model with a larger window"
-)
-TRACE_CHARS = 1_000_000
-"""A trace that is longer loses its request."""
 RUNS_PER_LEASE = 10
 """After so many runs the agent goes to the back of the queue, so that others get their turn."""
 
@@ -54,9 +45,9 @@ class Loop:
 
     def __init__(self, service: Service, models: Models, tools: Tools) -> None:
         self._service = service
-        self._models = models
         self._tools = tools
         self._compactor = Compactor(service, models)
+        self._asker = Asker(service, models, self._compactor)
         self._errands = Errands(service, models, self._compactor)
         self._stopping = False
 
@@ -199,7 +190,7 @@ class Loop:
         )
         began = time.perf_counter_ns()
         try:
-            reply, sent = await self._ask_for_reply(lease, transcript, step, handle)
+            reply, sent = await self._asker.ask(lease, transcript, step, handle)
         except ModelError as failure:
             return step, failure.as_run_error()
         except (Invalid, UnknownModel) as refusal:
@@ -215,58 +206,9 @@ class Loop:
             tokens=reply.usage.total_tokens,
         )
         await self._service.leases.store_answer(lease, step)
-        if self._service.settings.traces:
-            await self._keep_trace(lease, step, sent)
+        if sent is not None:
+            await self._asker.keep_trace(lease, step, sent)
         return step, None
-
-    async def _keep_trace(self, lease: Lease, step: Step, sent: dict[str, Any]) -> None:
-        """What the provider was asked and answered, for those who want to see it; not if it is huge."""
-        assert step.reply is not None
-        kept = {"request": sent, "response": step.reply.model_dump()}
-        text = await asyncio.to_thread(json.dumps, kept, ensure_ascii=False)
-        if len(text) > TRACE_CHARS:
-            text = json.dumps(
-                {"request": {"left_out": f"{len(text)} characters"}, "response": kept["response"]}
-            )
-        await self._service.leases.store_trace(lease, step.id, text)
-
-    async def _ask_for_reply(
-        self, lease: Lease, transcript: Transcript, step: Step, handle: str
-    ) -> tuple[ModelReply, dict[str, Any]]:
-        """The reply, where it must be after making room for it, and what was sent if it is to be kept.
-
-        Raises ModelError.
-        """
-        entry, model = await self._models.for_handle(handle)
-        for tries_left in reversed(range(COMPACTIONS + 1)):
-            request = request_of(transcript, entry)
-            try:
-                reply = await self._ask(lease, transcript, step, model, request)
-                return reply, model.payload(request) if self._service.settings.traces else {}
-            except ModelError as refusal:
-                if refusal.type != "llm_context_window":
-                    raise
-                if self._compactor.prompt_alone_is_too_long(transcript):
-                    raise ModelError(PROMPT_TOO_LONG, PROMPT_TOO_LONG_WORDS, refusal.detail) from refusal
-                room = tries_left and await self._compactor.make_room(lease, transcript, REFUSED)
-                if not room:
-                    raise
-        raise AssertionError("the last try answers or raises")
-
-    async def _ask(
-        self, lease: Lease, transcript: Transcript, step: Step, model: Model, request: ModelRequest
-    ) -> ModelReply:
-        """The model's complete answer; passed on as it arrives where the sender asked for that."""
-        run = transcript.run
-        if run.options.output != "tokens":
-            return await model.answer(request)
-        voice = Voice(self._service, lease, run, step, partial(is_told_at_once, transcript))
-        try:
-            reply = await model.answer(request, voice.emit)
-            await voice.flush()
-            return reply
-        finally:
-            await voice.close()
 
     async def _fail(
         self, lease: Lease, transcript: Transcript, step: Step, error: RunError | None

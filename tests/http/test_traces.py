@@ -8,7 +8,7 @@ from service.records.runs import Step
 from service.settings import Settings
 from tests.http.conftest import WS
 from tests.workers.bench import Bench, call, calls, says
-from workers import loop
+from workers import asking
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def test_a_steps_trace_is_what_was_sent_and_what_came_back(
 async def test_a_huge_request_is_left_out(
     client: httpx.AsyncClient, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "TRACE_CHARS", 500)
+    monkeypatch.setattr(asking, "TRACE_CHARS", 500)
     _, steps = await steps_of(bench)
     shown = (await client.get(f"/v1/steps/{steps[1].id}/trace")).json()
     assert shown["request_json"]["left_out"].endswith(" characters")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from service.records.agents import Agent
+from service.records.agents import Agent, AgentFields
 from service.records.base import Page
 from service.records.messages import Compaction, Message, ToolCall, ToolReturn
 from service.records.runs import ModelReply, Run
-from tests.workers.bench import WS, Bench, Entry, WorkerKilled, call, calls, says, told
+from tests.workers.bench import PERSON, WS, Bench, Entry, WorkerKilled, call, calls, says, told
 from workers.compaction import cut_of
 from workers.models.base import Emit, ModelError, ModelRequest, ignore
 from workers.models.scripted import ScriptedModel
@@ -185,6 +185,32 @@ async def test_a_worker_that_takes_over_behind_a_summary_knows_what_was_called(
     await bench.take_over(agent)
     assert (await bench.service.runs.read(WS, run.id)).status == "completed"
     assert "memory_insert" not in [tool.name for tool in bench.requests[-1].tools]
+
+
+async def test_a_context_that_changed_under_a_summary_is_left_as_it_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await full_agent(bench, context_window_limit=None)
+    run = await bench.service.messages.send(WS, agent.id, [], kind="compact", errand={"mode": "all"})
+
+    async def emptied() -> None:
+        ids = [one.id for one in (await bench.history(agent))[:1]]
+        await bench.service.agents.configure(WS, agent.id, AgentFields(message_ids=ids), PERSON)
+
+    bench.models.meanwhile[len(bench.requests)] = emptied
+    await bench.carry(agent)
+    assert (await bench.service.runs.read(WS, run.id)).result == {}
+    assert await summaries(bench, agent) == []
+
+
+async def test_a_summary_keeps_its_place_when_somebody_sets_the_context(bench: Bench) -> None:
+    agent = await full_agent(bench, turns=3, context_window_limit=None)
+    await ask(bench, agent, keep=2)
+    context = [one.id for one in await bench.service.messages.context(WS, agent.id)]
+    fields = AgentFields(message_ids=context[::-1])
+    await bench.service.agents.configure(WS, agent.id, fields, PERSON)
+    assert [one.id for one in await bench.service.messages.context(WS, agent.id)] == context
+    assert (await bench.history(agent))[-1].id == context[1]
 
 
 # --- a provider that refuses ------------------------------------------------------------------------------
