@@ -92,6 +92,14 @@ class Messages:
         """
         return await self._store.page(ws, agent_id, page, group_id)
 
+    async def find_all(self, ws: str, page: Page) -> list[Message]:
+        """One page of what all agents have, in the order asked. Raises NotFound for an unknown cursor."""
+        return await self._store.page_of_all(ws, page)
+
+    async def read(self, ws: str, message_id: str) -> Message:
+        """A message, whosever it is."""
+        return await self._store.read(ws, message_id)
+
     async def count(self, ws: str, agent_id: str) -> int:
         """How many messages an agent's history has."""
         return await self._store.count(ws, agent_id)

@@ -5,6 +5,7 @@ the run goes on. A run whose model failed is an HTTP error (V1's way), any other
 failure a reply with its stop reason.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -24,6 +25,7 @@ from service.http.schemas.messages import (
     check_streaming,
     new_messages,
     only_default,
+    refuse_group,
     run_options,
 )
 from service.http.schemas.runs import LettaResponse, RunResponse, letta_response, run_response
@@ -31,6 +33,7 @@ from service.http.schemas.stream import StreamObject
 from service.http.schemas.transcript import ApiMessage, View, api_messages, has_inner_monologue
 from service.http.streams import stream_of
 from service.records.base import Page
+from service.records.messages import Message
 from service.records.runs import Run, RunOptions
 
 _SOME_RUN = {"run_ids": [f"run-{EXAMPLE_UUID4}"]}
@@ -131,6 +134,35 @@ async def find(call: Call[MessageListQuery, Nothing]) -> Response:
     return json_answer(api_messages(found, view))
 
 
+async def find_all(call: Call[MessageListQuery, Nothing]) -> Response:
+    """List the messages of all agents
+
+    Newest first unless asked otherwise.
+    """
+    query = call.query
+    only_default(query.conversation_id)
+    refuse_group(query.group_id)
+    return await _shown(call, await call.service.messages.find_all(call.ws, query.page()), query.model_dump())
+
+
+async def retrieve(call: Call[Nothing, Nothing]) -> Response:
+    """Read a message
+
+    A list: one stored message may show as several, which share its id.
+    """
+    return await _shown(call, [await call.service.messages.read(call.ws, call.path["message_id"])], {})
+
+
+async def _shown(call: Call[Any, Any], found: Sequence[Message], asked: dict[str, Any]) -> Response:
+    """Messages of several agents, each as its own agent's are shown."""
+    ids = list(dict.fromkeys(message.agent_id for message in found))
+    agents = await call.service.agents.read_many(call.ws, ids)
+    inner = {agent.id: has_inner_monologue(agent.agent_type) for agent in agents}
+    views = {id: View(inner_monologue=shown, **asked) for id, shown in inner.items()}
+    pieces = [api_messages([one], views[one.agent_id]) for one in found if one.agent_id in views]
+    return json_answer([piece for of_one in pieces for piece in of_one])
+
+
 async def modify(call: Call[Nothing, Nothing]) -> Response:
     """Refused: messages cannot be edited
 
@@ -188,4 +220,6 @@ ROUTES = [
     Route("POST", f"{_PATH}/cancel", cancel, "Messages", dict[str, str], example=_SOME_RUN),
     Route("GET", _PATH, find, "Messages", list[ApiMessage]),
     Route("PATCH", f"{_PATH}/{{message_id}}", modify, "Messages"),
+    Route("GET", "/v1/messages/", find_all, "Messages", list[ApiMessage]),
+    Route("GET", "/v1/messages/{message_id}", retrieve, "Messages", list[ApiMessage]),
 ]

@@ -84,6 +84,8 @@ KEYS: dict[str, Key] = {
     "run_output": Key("run:", "stream, id = <seq>-0: event (JSON)", "runs", "3 h after its run", ":output"),
     "run_effects": Key("run:", "hash: effect id -> outcome (JSON)", "blocks", WITH_RUN, ":effects"),
     "callbacks": _single("callbacks", "zset: run by ms of its end", "runs", "when taken to be told"),
+    "messages": _single("messages", "zset: message by seq", "runs", "each with its agent"),
+    "message_agents": _single("messages:agents", "hash: message -> agent", "runs", "each with its agent"),
     "question": Key(
         "question:", "hash: asked, status, answer (JSON)", "questions", "when told, or by itself"
     ),

@@ -69,6 +69,30 @@ class MessageStore:
         if reply[0] == "busy":
             raise AgentBusy(agent_id, reply[1])
 
+    async def page_of_all(self, ws: str, page: Page) -> list[Message]:
+        """One page of what all agents have. Raises NotFound for a cursor that is no message."""
+        for cursor in (page.after, page.before):
+            if cursor is not None:
+                await self.read(ws, cursor)
+
+        async def read(ids: Sequence[str]) -> list[Message]:
+            agents = await self._store.fields(key(ws, "message_agents"), ids)
+            names = {id: agent for id, agent in zip(ids, agents, strict=True) if agent is not None}
+            found: dict[str, Message] = {}
+            for agent in sorted(set(names.values())):
+                own = [id for id in ids if names.get(id) == agent]
+                found |= {message.id: message for message in await self.read_many(ws, agent, own)}
+            return [found[id] for id in ids if id in found]
+
+        return await rows_of(self._store, key(ws, "messages"), page, read)
+
+    async def read(self, ws: str, message_id: str) -> Message:
+        agent_id = await self._store.field(key(ws, "message_agents"), message_id)
+        found = [] if agent_id is None else await self.read_many(ws, agent_id, [message_id])
+        if not found:
+            raise NotFound("message", message_id)
+        return found[0]
+
     async def count(self, ws: str, agent_id: str) -> int:
         return await self._store.count(key(ws, "agent_messages", agent_id))
 

@@ -229,6 +229,12 @@ class MessageListQuery(PageQuery):
     include_return_message_types: list[MessageType] | None = Field(default=None, max_length=100)
 
 
+def refuse_group(group_id: str | None) -> None:
+    """Raises Invalid where messages of all agents are asked for."""
+    if group_id is not None:
+        raise Invalid("group_id", "goes with one agent's messages; use GET /v1/agents/{id}/messages")
+
+
 def only_default(conversation_id: str | None) -> None:
     """Raises Invalid for a conversation beside an agent's own."""
     if conversation_id not in (None, "default"):
