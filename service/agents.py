@@ -20,7 +20,14 @@ from service.blocks import Blocks, checked_new
 from service.catalog import Catalog
 from service.errors import BlockwireError, Invalid
 from service.names import checked_name, random_name
-from service.prompts import STOCK_DESCRIPTIONS, compile_prompt, login_event, stock_system
+from service.prompts import (
+    STOCK_DESCRIPTIONS,
+    PromptParts,
+    compile_prompt,
+    login_event,
+    parts_of_prompt,
+    stock_system,
+)
 from service.queue import Queue
 from service.records.agents import Agent, AgentFields, AgentQuery, NewAgent
 from service.records.base import Micros, Page
@@ -31,7 +38,7 @@ from service.records.models import ModelEntry
 from service.settings import Settings
 from service.store.agents import AgentStore
 from service.store.client import StoreClient
-from service.store.messages import body_of
+from service.store.messages import MessageStore, body_of
 from service.toolbox import Toolbox
 
 log = structlog.get_logger()
@@ -78,6 +85,7 @@ class Agents:
     ) -> None:
         seconds = settings.run_days * 86_400
         self._store = AgentStore(store, settings.history_kept, settings.change_count, seconds)
+        self._messages = MessageStore(store)
         self._blocks = blocks
         self._tools = tools
         self._catalog = catalog
@@ -174,10 +182,37 @@ class Agents:
         every = query.model_copy(update={"order_by": "created_at"})
         return len(await self.find(ws, every, Page(limit=None)))
 
+    async def reset_messages(self, ws: str, agent_id: str, *, add_first: bool) -> Agent:
+        """The context down to message 0, compiled anew, and the first messages of its type if asked.
+
+        The history stays; a pending request for approval is dropped. Raises AgentBusy while a run
+        is under way: taken from under it, a context would end another run than began.
+        """
+        agent = await self.read(ws, agent_id)
+        at = self._clock()
+        [message_0] = await self._messages.page(ws, agent_id, Page(limit=1))
+        prompt = self.compile(agent, await self._blocks.of_agent(ws, agent_id))
+        login = login_event(at, agent.timezone)
+        parts = initial_messages(agent.agent_type, login=login) if add_first else []
+        first = [
+            Message(id=new_id("message"), agent_id=agent_id, created_at=0, **part.model_dump())
+            for part in parts
+        ]
+        ready = await self._messages.reset(ws, message_0.model_copy(update={"content": prompt}), first)
+        if ready is not None:
+            await self._queue.nudge(ws, [ready])
+        return await self.read(ws, agent_id)
+
     async def compiled_prompt(self, ws: str, agent_id: str) -> str:
         """The system prompt as it would be if a run began now."""
         agent = await self.read(ws, agent_id)
         return self.compile(agent, await self._blocks.of_agent(ws, agent_id))
+
+    async def prompt_parts(self, ws: str, agent: Agent) -> PromptParts:
+        """What would be put into its instructions if a run began now."""
+        blocks = await self._blocks.of_agent(ws, agent.id)
+        previous = max(0, len(agent.message_ids) - 1)
+        return parts_of_prompt(agent, blocks, previous_messages=previous, at=self._clock())
 
     def compile(self, agent: Agent, blocks: Sequence[Block]) -> str:
         """The system prompt of an agent with these blocks in it."""

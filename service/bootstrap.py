@@ -14,6 +14,7 @@ from service.agents import Agents
 from service.approvals import Approvals
 from service.asks import Asks
 from service.blocks import Blocks
+from service.callbacks import Callbacks
 from service.catalog import Catalog
 from service.changes import Changes
 from service.errors import StoreUnreadable
@@ -21,6 +22,7 @@ from service.history import History
 from service.leases import Leases
 from service.messages import Messages
 from service.output import Output
+from service.questions import Questions
 from service.queue import PREFIXES, Queue, connect
 from service.records.base import DEFAULT_WORKSPACE, Micros
 from service.retries import Retries
@@ -55,6 +57,8 @@ class Service:
     output: Output
     leases: Leases
     asks: Asks
+    callbacks: Callbacks
+    questions: Questions
     changes: Changes
     subscriptions: Subscriptions
     retries: Retries
@@ -94,6 +98,8 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         output=Output(store, bell, runs),
         leases=Leases(store, settings, jobs),
         asks=Asks(store, settings, jobs),
+        callbacks=Callbacks(store, bell),
+        questions=Questions(store, settings, jobs, bell),
         changes=changes,
         retries=Retries(store),
         subscriptions=Subscriptions(store, agents, blocks, changes, jobs, now),

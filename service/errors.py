@@ -164,6 +164,29 @@ class PendingApproval(BlockwireError):
         self.run_id = run_id
 
 
+class NotBegun(BlockwireError):
+    """A run that somebody waits for was begun by no worker."""
+
+    def __init__(self, run_id: str, seconds: float) -> None:
+        super().__init__(
+            f"no worker has begun run {run_id} within {seconds:g} s: is one running, and free? The run stays "
+            f"in its agent's inbox; GET /v1/runs/{run_id} tells what becomes of it"
+        )
+
+
+class TooLate(BlockwireError):
+    """Somebody waited for an answer that did not come in time."""
+
+
+class AgentBusy(BlockwireError):
+    """The agent is in the middle of a run, which what is asked would cut off from its own past."""
+
+    def __init__(self, agent_id: str, run_id: str) -> None:
+        super().__init__(
+            f"agent {agent_id} is in the middle of run {run_id}; ask again when it has ended, or cancel it"
+        )
+
+
 class Expired(BlockwireError):
     """It was there and is no longer kept."""
 

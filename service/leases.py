@@ -10,6 +10,7 @@ Elsewhere: the loop that uses this (workers/loop.py).
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from service.queue import Queue
 from service.records.messages import Message
@@ -86,10 +87,12 @@ class Leases:
         seen: Mapping[str, int],
         stop_reason: StopReason | None,
         error: RunError | None = None,
+        only_noted: bool = False,
     ) -> None:
         """A whole step with its messages; with a stop reason also the end of the run.
 
         One of them that asks for the caller's word (`asked`) is pending from then on.
+        `only_noted`: the run ends for that reason, but not before somebody finishes it.
         """
         woken = await self._store.store_step(
             lease,
@@ -101,8 +104,42 @@ class Leases:
             seen=seen,
             stop_reason=stop_reason,
             error=error,
+            only_noted=only_noted,
         )
         await self._queue.nudge(lease.workspace, woken)
+
+    async def compact(
+        self,
+        lease: Lease,
+        run_id: str,
+        leaving: Sequence[str],
+        summary: Message,
+        message_0: Message,
+        *,
+        prompt: str,
+        seen: Mapping[str, int],
+        usage: Usage,
+        context_tokens: int,
+    ) -> bool:
+        """Takes messages out of context and puts one summary there; message 0 and the run's prompt are new.
+
+        False when none of the messages is in context any more.
+        """
+        return await self._store.compact(
+            lease,
+            run_id,
+            leaving,
+            summary,
+            message_0,
+            prompt=prompt,
+            seen=seen,
+            usage=usage,
+            context_tokens=context_tokens,
+        )
+
+    async def store_trace(self, lease: Lease, step_id: str, trace: str) -> None:
+        """What a step's provider was asked and answered, as JSON."""
+        await self._store.store_trace(lease, step_id, trace)
 
     async def tell(self, lease: Lease, run_id: str, events: Sequence[OutputEvent]) -> None:
         """Adds to what the run says to those who listen."""
@@ -122,10 +159,15 @@ class Leases:
         await self._store.end_call(lease, run_id, call_id, result)
 
     async def finish(
-        self, lease: Lease, run_id: str, stop_reason: StopReason, error: RunError | None = None
+        self,
+        lease: Lease,
+        run_id: str,
+        stop_reason: StopReason,
+        error: RunError | None = None,
+        result: Mapping[str, Any] | None = None,
     ) -> None:
-        """Ends a run that has no step to store."""
-        woken = await self._store.finish(lease, run_id, stop_reason, error)
+        """Ends a run that has no step to store; an errand's leaves its result."""
+        woken = await self._store.finish(lease, run_id, stop_reason, error, result)
         await self._queue.nudge(lease.workspace, woken)
 
     async def sweep(self) -> list[tuple[str, Ready]]:

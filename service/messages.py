@@ -14,6 +14,7 @@ Elsewhere: how a run goes on (workers/loop.py); how V1 clients see messages
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -53,6 +54,8 @@ class Messages:
         background: bool = False,
         kind: str = "send_message",
         callback_url: str | None = None,
+        callback_private: bool = False,
+        errand: dict[str, Any] | None = None,
         run_id: str | None = None,
         depth: int = 0,
         waits: bool = False,
@@ -61,10 +64,11 @@ class Messages:
 
         `waits`: whether they wait while the agent waits for its caller's word; PendingApproval otherwise.
         The first of them may be that word; one that was given before is answered with the run it began.
-        Raises NotFound for the agent, Invalid for no messages or a word that does not fit, UnknownModel
-        for an override.
+        With an `errand`, its `kind` says what is asked of the agent's worker instead of an answer, and
+        messages may be missing. Raises NotFound for the agent, Invalid for no messages or a word that does
+        not fit, UnknownModel for an override.
         """
-        if not messages:
+        if not messages and errand is None:
             raise Invalid("messages", "is empty; send at least one message")
         options = options or RunOptions()
         if options.override_model is not None:
@@ -79,6 +83,8 @@ class Messages:
             messages=list(messages),
             metadata={"run_type": kind},
             callback_url=callback_url,
+            callback_private=callback_private,
+            errand=errand,
             created_at=0,
         )
         if run.messages and run.messages[0].answer is not None:
@@ -106,9 +112,24 @@ class Messages:
         log.info("message.sent", workspace=ws, agent_id=run.agent_id, run_id=run.id, kind=run.kind)
         return stored
 
-    async def find(self, ws: str, agent_id: str, page: Page) -> list[Message]:
-        """One page of an agent's history, in the order asked. Raises NotFound for an unknown cursor."""
-        return await self._store.page(ws, agent_id, page)
+    async def find(self, ws: str, agent_id: str, page: Page, *, group_id: str | None = None) -> list[Message]:
+        """One page of an agent's history, or of what was sent to it in a group, in the order asked.
+
+        Raises NotFound for an unknown cursor.
+        """
+        return await self._store.page(ws, agent_id, page, group_id)
+
+    async def find_all(self, ws: str, page: Page) -> list[Message]:
+        """One page of what all agents have, in the order asked. Raises NotFound for an unknown cursor."""
+        return await self._store.page_of_all(ws, page)
+
+    async def read(self, ws: str, message_id: str) -> Message:
+        """A message, whosever it is."""
+        return await self._store.read(ws, message_id)
+
+    async def count(self, ws: str, agent_id: str) -> int:
+        """How many messages an agent's history has."""
+        return await self._store.count(ws, agent_id)
 
     async def context(self, ws: str, agent_id: str) -> list[Message]:
         """What of the history is in context, oldest first, the system prompt in front."""

@@ -12,9 +12,9 @@ provider in which order (workers/request.py).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from service.agent_types import type_of
@@ -36,6 +36,8 @@ STOCK_DESCRIPTIONS = {
     "Keep it current as you learn more.",
     "persona": "Who you are: your name, character, manner of speaking and task. It shapes all you say.",
 }
+
+_SKILL = ("name", "description", "location")
 
 _MEMORY = """\
 Your memory consists of blocks: pieces of text with a label, shown below under <memory_blocks>. They stay \
@@ -103,6 +105,14 @@ _STOCK: dict[str, tuple[str, ...]] = {
 }
 
 
+class PromptParts(NamedTuple):
+    """What a compiled prompt has besides an agent's instructions, in order; a part may be empty."""
+
+    blocks: str
+    rules: str
+    metadata: str
+
+
 def stock_system(agent_type: str) -> str:
     """The instructions of an agent that was created without any."""
     return "\n\n".join(_STOCK[type_of(agent_type).name])
@@ -117,18 +127,32 @@ def compile_prompt(
     archival_memories: int = 0,
 ) -> str:
     """The system prompt of an agent as the model gets it: message 0."""
-    row = type_of(agent.agent_type)
-    numbered = row.line_numbers and agent.llm_config.get("model_endpoint_type") == "anthropic"
-    parts = []
-    if row.memory_in_prompt and (blocks or numbered):
-        parts.append(_memory(blocks, numbered))
-    if rules := texts(agent.tool_rules or []):
-        parts.append(_tool_rules(rules))
-    parts.append(_metadata(agent, previous_messages, at, archival_memories))
-    memory = "\n\n".join(parts)
+    parts = parts_of_prompt(
+        agent, blocks, previous_messages=previous_messages, at=at, archival_memories=archival_memories
+    )
+    memory = "\n\n".join(part for part in parts if part)
     if PLACEHOLDER in agent.system:
         return agent.system.replace(PLACEHOLDER, memory)
     return f"{agent.system}\n\n{memory}"
+
+
+def parts_of_prompt(
+    agent: Agent,
+    blocks: Sequence[Block],
+    *,
+    previous_messages: int,
+    at: Micros,
+    archival_memories: int = 0,
+) -> PromptParts:
+    """What is put into the agent's instructions."""
+    row = type_of(agent.agent_type)
+    numbered = row.line_numbers and agent.llm_config.get("model_endpoint_type") == "anthropic"
+    rules = texts(agent.tool_rules or [])
+    return PromptParts(
+        blocks=_memory(blocks, numbered) if row.memory_in_prompt and (blocks or numbered) else "",
+        rules=_tool_rules(rules) if rules else "",
+        metadata=_metadata(agent, previous_messages, at, archival_memories),
+    )
 
 
 def note_of_changes(changed: Sequence[tuple[Block, int]], *, detached: Sequence[str] = ()) -> str:
@@ -158,6 +182,23 @@ def login_event(at: Micros, timezone: str) -> str:
 def heartbeat_event(reason: str, at: Micros, timezone: str) -> str:
     """The user message that wakes such an agent for another step."""
     return _json({"type": "heartbeat", "reason": reason, "time": local_time(at, timezone)})
+
+
+def summary_event(summary: str, left: int, at: Micros, timezone: str) -> str:
+    """The user message that stands where older messages were."""
+    told = (
+        f"The {left} messages before this point are no longer shown to you; they stay in recall memory. "
+        f"This is a summary of them:\n{summary}"
+    )
+    return _json({"type": "system_alert", "message": told, "time": local_time(at, timezone)})
+
+
+def with_skills(prompt: str, skills: Sequence[Mapping[str, str]]) -> str:
+    """A system prompt with the skills that a caller offers for one request."""
+    lines = [prompt, "", "<available_skills>", "Skills that your caller has; read one before you use it:", ""]
+    for skill in skills:
+        lines += ["<skill>", *(f"<{name}>{skill[name]}</{name}>" for name in _SKILL), "</skill>"]
+    return "\n".join([*lines, "</available_skills>"])
 
 
 def packed_result(text: str | dict[str, Any], ok: bool, at: Micros, timezone: str) -> str:

@@ -1,8 +1,9 @@
 """Queue: the contract between those who ask for work and the workers, on arq.
 
-Three jobs. `step` (workspace, agent, generation) carries an agent forward; its id
+Four jobs. `step` (workspace, agent, generation) carries an agent forward; its id
 names the generation, so that the same nudge twice is one job. `run_tool` (workspace, tool
-run) carries out one call of a tool that a person asked for (tool_runs.py). `send_message`
+run) carries out one call of a tool that a person asked for (tool_runs.py). `answer` (workspace,
+question) asks a model something for whoever waits (questions.py). `send_message`
 (agent, text, workspace=…) is for services that speak arq and not HTTP: its
 result is the run's id, and the same `_job_id` gives the same run.
 
@@ -93,11 +94,16 @@ class Queue:
     async def put_step(self, ws: str, ready: Ready) -> None:
         """A job for an agent that became ready. Raises StoreUnreachable; the sweeper makes up for that."""
         job_id = f"step:{ws}:{ready.agent_id}:{ready.generation}"
-        args = (ws, ready.agent_id, ready.generation)
-        job = serialize_job("step", args, {}, None, timestamp_ms(), serializer=dumps)
-        await self._store.put(queue_of(ready.pool), job_id, job, expires_ms=EXPIRES_MS)
+        await self._put(ready.pool, job_id, "step", (ws, ready.agent_id, ready.generation))
 
     async def put_tool_run(self, ws: str, id: str, pool: str) -> None:
         """A job for a call of a tool. Raises StoreUnreachable."""
-        job = serialize_job("run_tool", (ws, id), {}, None, timestamp_ms(), serializer=dumps)
-        await self._store.put(queue_of(pool), f"tool:{ws}:{id}", job, expires_ms=EXPIRES_MS)
+        await self._put(pool, f"tool:{ws}:{id}", "run_tool", (ws, id))
+
+    async def put_answer(self, ws: str, question_id: str, pool: str) -> None:
+        """A job for a question that somebody waits for. Raises StoreUnreachable."""
+        await self._put(pool, f"answer:{ws}:{question_id}", "answer", (ws, question_id))
+
+    async def _put(self, pool: str, job_id: str, name: str, args: tuple[object, ...]) -> None:
+        job = serialize_job(name, args, {}, None, timestamp_ms(), serializer=dumps)
+        await self._store.put(queue_of(pool), job_id, job, expires_ms=EXPIRES_MS)

@@ -6,9 +6,10 @@ Elsewhere: how one begins (messages.py); how workers carry it (leases.py).
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Literal
+from time import monotonic
+from typing import Any, Literal
 
-from service.errors import Invalid, StoreUnreachable
+from service.errors import Invalid, NotBegun, StoreUnreachable
 from service.queue import Queue
 from service.records.base import Page
 from service.records.messages import Message
@@ -20,6 +21,8 @@ from service.store.keys import key
 from service.store.messages import MessageStore
 from service.store.runs import RunStore
 
+BEGUN_WITHIN_S = 600.0
+"""A waiter gives up on a run that no worker has begun for so long; the run stays where it is."""
 LOOK_AGAIN_S = 5.0
 """A waiter looks for itself this often, should a ring ever be lost."""
 
@@ -53,12 +56,18 @@ class Runs:
         return await self._messages.read_many(ws, run.agent_id, await self._store.message_ids(ws, run_id))
 
     async def wait(self, ws: str, run_id: str) -> Run:
-        """The run, once it has ended. Listens before it looks, so that no end falls between."""
+        """The run, once it has ended. Listens before it looks, so that no end falls between.
+
+        Raises NotBegun for one that no worker takes.
+        """
+        patient_until = monotonic() + BEGUN_WITHIN_S
         async with self._bell.listen(key(ws, "output"), run_id) as rings:
             while True:
                 run = await self._store.read(ws, run_id)
                 if run.status not in ("created", "running"):
                     return run
+                if run.status == "created" and monotonic() > patient_until:
+                    raise NotBegun(run_id, BEGUN_WITHIN_S)
                 await self._rung(rings)
 
     async def open_ids(self, ws: str, agent_id: str) -> list[str]:
@@ -90,6 +99,10 @@ class Runs:
 
     async def step(self, ws: str, step_id: str) -> Step:
         return await self._store.step(ws, step_id)
+
+    async def trace(self, ws: str, step_id: str) -> dict[str, Any] | None:
+        """What a step's provider was asked and answered; None where that was not kept."""
+        return await self._store.trace(ws, step_id)
 
     async def step_messages(self, ws: str, step_id: str) -> list[Message]:
         """What a step put into its agent's history, oldest first."""

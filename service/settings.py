@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.loopback import is_loopback
 from service.records.base import DEFAULT_POOL
 
 
@@ -65,6 +66,14 @@ class Settings(BaseModel):
         default=60.0, gt=0, description="BLOCKWIRE_TOOL_SECONDS, per call of such a tool"
     )
     tool_mb: int = Field(default=512, ge=64, description="BLOCKWIRE_TOOL_MB: memory of such a call")
+    callbacks_private: bool | None = Field(
+        default=None,
+        description="BLOCKWIRE_CALLBACKS_PRIVATE: whether callback_url may name this machine or its network; "
+        "unset: only while the server answers this machine alone",
+    )
+    traces: bool = Field(
+        default=False, description="BLOCKWIRE_TRACES: keep what providers are asked and answer, per step"
+    )
     default_model: str | None = Field(default=None, description="LETTA_DEFAULT_LLM_HANDLE")
     default_embedding: str | None = Field(default=None, description="LETTA_DEFAULT_EMBEDDING_HANDLE")
     anthropic_api_key: str | None = Field(default=None, repr=False, description="ANTHROPIC_API_KEY")
@@ -93,6 +102,13 @@ class Settings(BaseModel):
         """What a block's history keeps at the most, as the scripts read it: entries, milliseconds, bytes."""
         return f"{self.history_count} {self.history_days * 86_400_000} {self.history_mb * 1_000_000}"
 
+    @property
+    def private_callbacks(self) -> bool:
+        """Whoever reaches a server that listens to this machine alone could call those addresses anyway."""
+        if self.callbacks_private is None:
+            return not self.insecure and is_loopback(self.host)
+        return self.callbacks_private
+
 
 _VARIABLES: dict[str, tuple[str, ...]] = {
     "redis_url": ("REDIS_URL",),
@@ -118,6 +134,8 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "custom_tools": ("BLOCKWIRE_CUSTOM_TOOLS",),
     "tool_seconds": ("BLOCKWIRE_TOOL_SECONDS",),
     "tool_mb": ("BLOCKWIRE_TOOL_MB",),
+    "callbacks_private": ("BLOCKWIRE_CALLBACKS_PRIVATE",),
+    "traces": ("BLOCKWIRE_TRACES",),
     "default_model": ("LETTA_DEFAULT_LLM_HANDLE",),
     "default_embedding": ("LETTA_DEFAULT_EMBEDDING_HANDLE",),
     "anthropic_api_key": ("ANTHROPIC_API_KEY",),

@@ -71,6 +71,15 @@ async def _hand_back(service: Service, lease: Lease) -> None:
         log.warning("agent.left", error=str(failure))
 
 
+async def answer(ctx: Context, workspace: str, question_id: str) -> None:
+    """Asks a model what somebody waits for, unless another worker does."""
+    with structlog.contextvars.bound_contextvars(workspace=workspace, worker_id=ctx["worker_id"]):
+        try:
+            await ctx["questioner"].carry(workspace, question_id)
+        except StoreUnreachable as failure:
+            log.warning("question.dropped", error=str(failure))
+
+
 async def send_message(ctx: Context, agent_id: str, text: str, workspace: str = DEFAULT_WORKSPACE) -> str:
     """For services that speak arq: sends a text to an agent; the result is the run's id.
 

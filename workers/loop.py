@@ -13,7 +13,6 @@ import asyncio
 import json
 import time
 from collections.abc import Coroutine, Sequence
-from functools import partial
 from typing import Any
 
 import structlog
@@ -24,26 +23,18 @@ from service.errors import Invalid, UnknownModel
 from service.prompts import heartbeat_event
 from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
-from service.records.runs import (
-    Lease,
-    ModelReply,
-    OpenRun,
-    Piece,
-    Run,
-    RunError,
-    Step,
-    StopReason,
-    status_of,
-)
+from service.records.runs import Lease, ModelReply, OpenRun, Run, RunError, Step, StopReason, status_of
 from service.tool_rules import continues, is_terminal, missing_before_exit
 from workers.approvals import answering, request_answered, result_without_running, unfinished
-from workers.models.base import Model, ModelError, ModelRequest
+from workers.asking import Asker
+from workers.compaction import Compactor
+from workers.errands import Errands
+from workers.models.base import ModelError
 from workers.models.registry import Models
-from workers.request import answered, is_told_at_once, request_of, tools_now, with_asked
+from workers.request import answered, tools_now
 from workers.tools.context import ToolContext
 from workers.tools.registry import Tools
 from workers.transcript import Transcript, gather, input_of, refresh
-from workers.voice import Voice
 from workers.waits import Waiting
 
 log = structlog.get_logger()
@@ -57,8 +48,10 @@ class Loop:
 
     def __init__(self, service: Service, models: Models, tools: Tools) -> None:
         self._service = service
-        self._models = models
         self._tools = tools
+        self._compactor = Compactor(service, models)
+        self._asker = Asker(service, models, self._compactor)
+        self._errands = Errands(service, models, self._compactor)
         self._stopping = False
 
     def ask_to_stop(self) -> None:
@@ -151,12 +144,28 @@ class Loop:
     async def _steps(self, lease: Lease, open_run: OpenRun) -> None:
         """Step after step, to the end of the run."""
         transcript = await gather(self._service, lease, open_run)
-        stop: StopReason | None = None
-        while stop is None:
+        if open_run.run.errand is not None:
+            await self._errands.carry(lease, transcript)
+            return
+        stop = open_run.stop
+        while True:
+            if self._compactor.is_due(transcript):
+                await self._make_room(lease, transcript, stop)
+            if stop is not None:
+                break
             stop = await self._step(lease, transcript)
             if stop is None and self._stopping:
                 return
         log.info("run.finished", stop_reason=stop, steps=transcript.run.step_count)
+
+    async def _make_room(self, lease: Lease, transcript: Transcript, stop: StopReason | None) -> None:
+        """A summary in the place of old messages; without one the run goes on, or ends, all the same."""
+        try:
+            await self._compactor.make_room(lease, transcript, "context_window_exceeded")
+        except (ModelError, Invalid, UnknownModel) as failure:
+            log.warning("context.left_full", error=str(failure))
+        if stop is not None:
+            await self._service.leases.finish(lease, transcript.run.id, stop)
 
     async def _step(self, lease: Lease, transcript: Transcript) -> StopReason | None:
         """One step, stored; the reason to stop, if it was the last."""
@@ -210,8 +219,7 @@ class Loop:
         )
         began = time.perf_counter_ns()
         try:
-            entry, model = await self._models.for_handle(handle)
-            reply = await self._ask(lease, transcript, step, model, request_of(transcript, entry))
+            reply, sent = await self._asker.ask(lease, transcript, step, handle)
         except ModelError as failure:
             return step, failure.as_run_error()
         except (Invalid, UnknownModel) as refusal:
@@ -228,26 +236,9 @@ class Loop:
             tokens=reply.usage.total_tokens,
         )
         await self._service.leases.store_answer(lease, step)
+        if sent is not None:
+            await self._asker.keep_trace(lease, step, sent)
         return step, None
-
-    async def _ask(
-        self, lease: Lease, transcript: Transcript, step: Step, model: Model, request: ModelRequest
-    ) -> ModelReply:
-        """The model's complete answer; passed on as it arrives where the sender asked for that."""
-        run = transcript.run
-        if run.options.output != "tokens":
-            return await model.answer(request)
-        voice = Voice(self._service, lease, run, step, partial(is_told_at_once, transcript))
-
-        async def emit(piece: Piece) -> None:
-            await voice.emit(with_asked(transcript, piece))
-
-        try:
-            reply = await model.answer(request, emit)
-            await voice.flush()
-            return reply
-        finally:
-            await voice.close()
 
     async def _fail(
         self, lease: Lease, transcript: Transcript, step: Step, error: RunError | None
@@ -364,6 +355,8 @@ class Loop:
         run = transcript.run
         transcript.usage = transcript.usage.plus(step.reply.usage)
         context_tokens = step.reply.usage.total_tokens
+        after = run.model_copy(update={"step_count": run.step_count + 1, "context_tokens": context_tokens})
+        transcript.run = after
         await self._service.leases.store_step(
             lease,
             run,
@@ -373,15 +366,12 @@ class Loop:
             context_tokens=context_tokens,
             seen=transcript.seen,
             stop_reason=stop,
+            only_noted=stop not in (None, "requires_approval") and self._compactor.is_due(transcript),
         )
         now = time.time_ns() // 1000
-        known = {message.id for message in transcript.messages}
-        transcript.messages += [
-            message.model_copy(update={"created_at": now}) for message in messages if message.id not in known
-        ]
-        transcript.run = run.model_copy(
-            update={"step_count": run.step_count + 1, "context_tokens": context_tokens}
-        )
+        new = {message.id: message.model_copy(update={"created_at": now}) for message in messages}
+        transcript.messages = [new.pop(one.id, one) for one in transcript.messages]
+        transcript.messages += new.values()
 
 
 def _may_run_beside(transcript: Transcript, call: ToolCall) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from typing import Any
 
 import structlog
 from arq.connections import ArqRedis
@@ -18,9 +19,11 @@ from service.queue import connect
 from service.records.ids import new_id
 from service.settings import Settings
 from workers import jobs, tool_jobs
+from workers.callbacks import Caller
 from workers.keeper import Keeper
 from workers.loop import Loop
 from workers.models.registry import Models
+from workers.questions import Questioner
 from workers.tools import agents, blocks, messages
 from workers.tools.custom import CustomTools
 from workers.tools.registry import Tools
@@ -56,7 +59,15 @@ async def _work(service: Service, pool: ArqRedis) -> None:
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{new_id('worker')[-6:]}"
     able = tools(service.settings)
     loop = Loop(service, models, able)
-    worker = _worker(service, pool, worker_id, keeper, loop, able)
+    ctx: dict[str, Any] = {
+        "service": service,
+        "worker_id": worker_id,
+        "keeper": keeper,
+        "loop": loop,
+        "tools": able,
+        "questioner": Questioner(service, models),
+    }
+    worker = _worker(service, pool, ctx)
 
     def stop(*_: object) -> None:
         worker.ask_to_stop()
@@ -64,7 +75,8 @@ async def _work(service: Service, pool: ArqRedis) -> None:
 
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop)
-    beside = [asyncio.create_task(keeper.run()), asyncio.create_task(Dispatcher(service).run())]
+    running = (keeper.run(), Dispatcher(service).run(), Caller(service).run())
+    beside = [asyncio.create_task(one) for one in running]
     for task in beside:  # they never end by themselves; without them the process had better start anew
         task.add_done_callback(stop)
     log.info("worker.started", worker_id=worker_id, pool=service.settings.pool, slots=service.settings.slots)
@@ -83,20 +95,19 @@ async def _work(service: Service, pool: ArqRedis) -> None:
             raise end
 
 
-def _worker(
-    service: Service, pool: ArqRedis, worker_id: str, keeper: Keeper, loop: Loop, able: Tools
-) -> DoorbellWorker:
+def _worker(service: Service, pool: ArqRedis, ctx: dict[str, Any]) -> DoorbellWorker:
     return DoorbellWorker(
         [
             func(jobs.step, name="step", keep_result=0),
             func(tool_jobs.run_tool, name="run_tool", keep_result=0),
+            func(jobs.answer, name="answer", keep_result=0),
             func(jobs.send_message, name="send_message", keep_result=RESULT_S),
         ],
         pool,
         service.queue,
         worker_pool=service.settings.pool,
         slots=service.settings.slots,
-        ctx={"service": service, "worker_id": worker_id, "keeper": keeper, "loop": loop, "tools": able},
+        ctx=ctx,
     )
 
 

@@ -53,7 +53,8 @@ def request_of(transcript: Transcript, entry: ModelEntry) -> ModelRequest:
         for name in tools_now(transcript)
     ]
     forced = row.heartbeats or forces_call(rules, transcript.called)
-    thinking = config.get("max_reasoning_tokens") if entry.reasons and config.get("enable_reasoner") else None
+    thinks = entry.reasons and config.get("enable_reasoner") and transcript.run.options.enable_thinking
+    thinking = config.get("max_reasoning_tokens") if thinks else None
     window = int(config.get("context_window") or entry.window)
     most = max(LEAST_RESULT_CHARS, int(SHARE_OF_WINDOW * window * CHARS_PER_TOKEN))
     return ModelRequest(

@@ -7,10 +7,11 @@ messages are derived from the run, notes are stored with it.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from service.agent_types import type_of
 from service.bootstrap import Service
-from service.prompts import note_of_changes
+from service.prompts import note_of_changes, with_skills
 from service.records.agents import Agent
 from service.records.base import Page
 from service.records.blocks import Block
@@ -59,6 +60,10 @@ class Transcript:
         """Whether the sender of the run carries this tool out himself."""
         return any(tool == given.name for given in self.run.options.client_tools)
 
+    def is_note(self, message: Message) -> bool:
+        """Whether a message is a note of others' edits: those are of the transcript alone."""
+        return message.created_at == 0 and message.id not in {one.id for one in self.input()}
+
     def last_result(self) -> str | None:
         """The text of the last tool result of this turn, for rules that depend on it."""
         for message in reversed(self.messages):
@@ -100,21 +105,20 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     request_id = request_answered(run)
     requests = await service.messages.read_many(ws, agent.id, [request_id] if request_id else [])
     open_request = request_id if run.step_count == 0 else None
+    own = [message for message in messages if message.run_id in turn]
+    if any(message.compaction is not None for message in own):
+        before = [message for message in own if message.run_id != run.id]
+        own = [*before, *await service.runs.messages(ws, run.id)]
     transcript = Transcript(
         agent=agent,
         run=run,
-        prompt=run.options.override_system or prompt,
+        prompt=prompt_for(run, prompt),
         messages=messages,
         seen=seen,
         pending_step=open_run.step_id,
         usage=run.usage,
         labels={block.id: block.label for block in blocks},
-        called=[
-            call.name
-            for message in messages
-            if message.run_id in turn and message.id != open_request
-            for call in message.tool_calls
-        ],
+        called=[call.name for message in own if message.id != open_request for call in message.tool_calls],
         tools=await _tools_of(service, ws, agent) | client_tools(run),
         turn=turn,
         request=requests[0] if requests else None,
@@ -148,13 +152,45 @@ async def _open(
         shown = set(seen) if type_of(agent.agent_type).memory_in_prompt else set()
         text = await wake_message(service, lease.workspace, open_run.causes, shown, open_run.over)
         run = run.model_copy(update={"messages": [text], "depth": depth})
+    message_0 = await opening_prompt(service, lease.workspace, agent.id, context, prompt)
+    await service.leases.open_run(lease, run, prompt, seen, message_0)
+    return run, prompt, blocks
+
+
+async def opening_prompt(
+    service: Service, ws: str, agent_id: str, context: list[Message], prompt: str
+) -> Message:
+    """Message 0 with a prompt that was compiled anew; it is the first of the history, in context or not."""
     if _opens_with_prompt(context):
         message_0 = context[0]
     else:
-        message_0 = (await service.messages.find(lease.workspace, agent.id, Page(limit=1)))[0]
-    message_0 = message_0.model_copy(update={"content": prompt})
-    await service.leases.open_run(lease, run, prompt, seen, message_0)
-    return run, prompt, blocks
+        message_0 = (await service.messages.find(ws, agent_id, Page(limit=1)))[0]
+    return message_0.model_copy(update={"content": prompt})
+
+
+def prompt_for(run: Run, prompt: str) -> str:
+    """The compiled prompt as this run wants it: another one, or with its caller's skills."""
+    told = run.options.override_system or prompt
+    return with_skills(told, run.options.client_skills) if run.options.client_skills else told
+
+
+class Recompiled(NamedTuple):
+    """A prompt and what it shows."""
+
+    prompt: str
+    seen: dict[str, int]
+    labels: dict[str, str]
+
+
+async def recompiled(service: Service, ws: str, agent_id: str) -> Recompiled:
+    """The prompt from the agent and its blocks as they are now."""
+    agent = await service.agents.read(ws, agent_id)
+    blocks = await service.blocks.of_agent(ws, agent_id)
+    return Recompiled(
+        service.agents.compile(agent, blocks),
+        {block.id: block.version for block in blocks},
+        {block.id: block.label for block in blocks},
+    )
 
 
 def _opens_with_prompt(context: list[Message]) -> bool:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
+from service.http.generation import is_legacy
 from service.http.retries import id_for
 from service.http.routing import Route
 from service.http.schemas.agent_state import ALL, AgentState, Relations, agent_state
@@ -34,6 +35,10 @@ _NEW_AGENT = {
     "model": "offline/extractive",
     "memory_blocks": [{"label": "persona", "value": "I am a supervisor"}],
 }
+
+
+class ResetMessagesRequest(BaseModel):
+    add_default_initial_messages: bool = False
 
 
 class Deleted(BaseModel):
@@ -100,6 +105,18 @@ async def recompile(call: Call[Nothing, Nothing]) -> Response:
     return json_answer(await call.service.agents.compiled_prompt(call.ws, call.path["agent_id"]))
 
 
+async def reset_messages(call: Call[Nothing, ResetMessagesRequest]) -> Response:
+    """Begin an agent's conversation anew
+
+    Only its system prompt, compiled anew, stays in context; the history stays listed. Old SDKs are answered
+    with the agent, new ones with `null`. 409 while a run is under way: cancel it, or ask again afterwards.
+    """
+    agent = await call.service.agents.reset_messages(
+        call.ws, call.path["agent_id"], add_first=call.body.add_default_initial_messages
+    )
+    return await whole_agent(call, agent) if is_legacy(call.headers) else json_answer(None)
+
+
 async def whole_agent(call: Call[Any, Any], agent: Agent) -> Response:
     return await agent_answer(call, agent, ALL)
 
@@ -132,6 +149,14 @@ ROUTES = [
     Route("GET", "/v1/agents/{agent_id}", retrieve, "Agents", AgentState),
     Route("PATCH", "/v1/agents/{agent_id}", update, "Agents", AgentState, example={"tags": ["team-a"]}),
     Route("DELETE", "/v1/agents/{agent_id}", delete, "Agents", Deleted),
+    Route(
+        "PATCH",
+        "/v1/agents/{agent_id}/reset-messages",
+        reset_messages,
+        "Agents",
+        AgentState | None,
+        example={"add_default_initial_messages": True},
+    ),
     Route("POST", "/v1/agents/{agent_id}/recompile", recompile, "Agents", str),
     Route("POST", "/v1/agents/{agent_id}/system-prompt/recompile", recompile, "Agents", str),
 ]

@@ -32,12 +32,14 @@ from service.errors import (
     NobodyCame,
     NoMatch,
     NotAttached,
+    NotBegun,
     NotFound,
     NothingActive,
     PendingApproval,
     ScopeTooSmall,
     StoreUnreachable,
     StoreUnreadable,
+    TooLate,
     TooManyRequests,
     Unauthorized,
     UnknownModel,
@@ -107,6 +109,17 @@ class NotReady(Exception):
 
 class StaleMatch(EditConflict):
     """The version that moved was named in If-Match."""
+
+
+class ProviderFailed(Exception):
+    """A model was asked something beside an agent's runs, and failed."""
+
+    def __init__(self, error: RunError) -> None:
+        super().__init__(f"{error.type}: {error.message}")
+
+
+class Unavailable(Exception):
+    """This server is not set up for what is asked."""
 
 
 class ModelFailed(Exception):
@@ -205,6 +218,10 @@ REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
     PendingApproval: _pending_approval,
     NobodyCame: _detail(503, x_should_retry="false"),
     NoAnswerYet: _detail(504, x_should_retry="false"),
+    TooLate: _detail(504, "TIMEOUT: ", x_should_retry="false"),
+    ProviderFailed: _detail(502, "PROVIDER_ERROR: ", x_should_retry="false"),
+    Unavailable: _detail(501),
+    NotBegun: _detail(504, "TIMEOUT: ", x_should_retry="false"),
     ModelFailed: _model_failed,
     BlockwireError: _detail(409, "CONFLICT: "),
     StoreUnreadable: _detail(503),

@@ -5,6 +5,7 @@ the run goes on. A run whose model failed is an HTTP error (V1's way), any other
 failure a reply with its stop reason.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -22,8 +23,11 @@ from service.http.schemas.messages import (
     CancelRequest,
     MessageListQuery,
     SendRequest,
+    check_callback,
     check_streaming,
     new_messages,
+    only_default,
+    refuse_group,
     run_options,
 )
 from service.http.schemas.runs import LettaResponse, RunResponse, letta_response, run_response
@@ -31,6 +35,7 @@ from service.http.schemas.stream import StreamObject
 from service.http.schemas.transcript import ApiMessage, View, api_messages, has_inner_monologue
 from service.http.streams import refusal_of_stream, stream_of
 from service.records.base import Page
+from service.records.messages import Message
 from service.records.runs import Run, RunOptions
 
 _SOME_RUN = {"run_ids": [f"run-{EXAMPLE_UUID4}"]}
@@ -93,9 +98,12 @@ async def stream(call: Call[Nothing, SendRequest]) -> Response:
 async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
     """Send to an agent and do not wait
 
-    The answer is the run; `GET /v1/runs/{run_id}` tells when it has ended.
+    The answer is the run; `GET /v1/runs/{run_id}` tells when it has ended, and so does one POST to
+    `callback_url`, whose outcome the run shows.
     """
     messages, options = new_messages(call.body), run_options(call.body)
+    private = call.service.settings.private_callbacks
+    check_callback(call.body.callback_url, private)
     run = await call.service.messages.send(
         call.ws,
         call.path["agent_id"],
@@ -104,6 +112,8 @@ async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
         background=True,
         kind="send_message_async",
         run_id=await run_id_for(call, messages),
+        callback_url=call.body.callback_url,
+        callback_private=private,
     )
     return json_answer(run_response(run))
 
@@ -141,12 +151,44 @@ async def find(call: Call[MessageListQuery, Nothing]) -> Response:
     `after` mean earlier and later in what is listed.
     """
     query = call.query
+    only_default(query.conversation_id)
     agent = await call.service.agents.read(call.ws, call.path["agent_id"])
-    found = await call.service.messages.find(call.ws, agent.id, chronological(query.page()))
+    found = await call.service.messages.find(
+        call.ws, agent.id, chronological(query.page()), group_id=query.group_id
+    )
     if query.order == "desc":
         found = found[::-1]
     view = View(inner_monologue=has_inner_monologue(agent.agent_type), **query.model_dump())
     return json_answer(api_messages(found, view))
+
+
+async def find_all(call: Call[MessageListQuery, Nothing]) -> Response:
+    """List the messages of all agents
+
+    Newest first unless asked otherwise.
+    """
+    query = call.query
+    only_default(query.conversation_id)
+    refuse_group(query.group_id)
+    return await _shown(call, await call.service.messages.find_all(call.ws, query.page()), query.model_dump())
+
+
+async def retrieve(call: Call[Nothing, Nothing]) -> Response:
+    """Read a message
+
+    A list: one stored message may show as several, which share its id.
+    """
+    return await _shown(call, [await call.service.messages.read(call.ws, call.path["message_id"])], {})
+
+
+async def _shown(call: Call[Any, Any], found: Sequence[Message], asked: dict[str, Any]) -> Response:
+    """Messages of several agents, each as its own agent's are shown."""
+    ids = list(dict.fromkeys(message.agent_id for message in found))
+    agents = await call.service.agents.read_many(call.ws, ids)
+    inner = {agent.id: has_inner_monologue(agent.agent_type) for agent in agents}
+    views = {id: View(inner_monologue=shown, **asked) for id, shown in inner.items()}
+    pieces = [api_messages([one], views[one.agent_id]) for one in found if one.agent_id in views]
+    return json_answer([piece for of_one in pieces for piece in of_one])
 
 
 async def modify(call: Call[Nothing, Nothing]) -> Response:
@@ -179,8 +221,13 @@ async def view_of(call: Call[Any, Any], agent_id: str, options: RunOptions) -> V
 
 async def _produced(call: Call[Nothing, SendRequest], run: Run) -> list[ApiMessage]:
     stored = await call.service.runs.messages(call.ws, run.id)
-    after_input = stored[len(run.messages) :]
-    spoken = [message for message in after_input if message.from_agent]
+    sums = {message.id for message in stored if message.compaction is not None}
+    given = [message.id for message in stored if message.id not in sums][: len(run.messages)]
+    spoken = [
+        message
+        for message in stored
+        if message.id in sums or (message.from_agent and message.id not in given)
+    ]
     return api_messages(spoken, await view_of(call, run.agent_id, run.options))
 
 
@@ -208,4 +255,6 @@ ROUTES = [
     Route("POST", f"{_PATH}/cancel", cancel, "Messages", dict[str, str], example=_SOME_RUN),
     Route("GET", _PATH, find, "Messages", list[ApiMessage]),
     Route("PATCH", f"{_PATH}/{{message_id}}", modify, "Messages", refuses={405: ("Never", Error)}),
+    Route("GET", "/v1/messages/", find_all, "Messages", list[ApiMessage]),
+    Route("GET", "/v1/messages/{message_id}", retrieve, "Messages", list[ApiMessage]),
 ]

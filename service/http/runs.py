@@ -5,6 +5,7 @@ from starlette.responses import Response
 from service.errors import NotFound
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
+from service.http.errors import Unavailable
 from service.http.messages import view_of
 from service.http.paging import part_of
 from service.http.routing import Route
@@ -21,7 +22,7 @@ from service.http.schemas.runs import (
     run_response,
     usage_statistics,
 )
-from service.http.schemas.steps import StepResponse, step_response
+from service.http.schemas.steps import ProviderTrace, StepResponse, provider_trace, step_response
 from service.http.schemas.stream import StreamObject
 from service.http.schemas.transcript import ApiMessage, api_messages
 from service.http.steps import agent_of
@@ -62,7 +63,7 @@ async def messages(call: Call[RunMessagesQuery, Nothing]) -> Response:
         if cursor and cursor not in known:
             raise NotFound("message", cursor)
     part = part_of(stored, page, lambda message: message.id)
-    return json_answer(api_messages(part, await view_of(call, run.agent_id, run.options)))
+    return json_answer(api_messages(part, (await view_of(call, run.agent_id, run.options)).of_list()))
 
 
 async def stream(call: Call[Nothing, RunStreamRequest]) -> Response:
@@ -71,6 +72,8 @@ async def stream(call: Call[Nothing, RunStreamRequest]) -> Response:
     The stream of a send with `background`, or of an async one, from behind the object with a `seq_id` on.
     """
     run = await call.service.runs.read(call.ws, call.path["run_id"])
+    if not call.body.means(run):
+        raise NotFound("run", f"{run.id} with this agent_id, run_id or otid")
     await call.service.output.check(call.ws, run.id)
     return stream_of(
         call,
@@ -128,6 +131,21 @@ async def steps(call: Call[RunStepsQuery, Nothing]) -> Response:
     return json_answer([step_response(step, agent) for step in found])
 
 
+async def trace(call: Call[Nothing, Nothing]) -> Response:
+    """Read what a run's provider was asked and answered
+
+    Step by step, oldest first, with `BLOCKWIRE_TRACES` set when it ran; 501 while it is not set.
+    """
+    run = await call.service.runs.read(call.ws, call.path["run_id"])
+    if not call.service.settings.traces:
+        raise Unavailable(
+            "no traces are kept; start web and workers with BLOCKWIRE_TRACES=1 and run it again"
+        )
+    steps = await call.service.runs.steps(call.ws, run.id)
+    found = [(step, await call.service.runs.trace(call.ws, step.id)) for step in steps]
+    return json_answer([provider_trace(step, kept) for step, kept in found if kept is not None])
+
+
 ROUTES = [
     Route("GET", "/v1/runs/", find, "Runs", list[RunResponse]),
     Route("GET", "/v1/runs/active", active, "Runs", list[RunResponse]),
@@ -135,6 +153,7 @@ ROUTES = [
     Route("GET", "/v1/runs/{run_id}/metrics", metrics, "Runs", RunMetrics),
     Route("GET", "/v1/runs/{run_id}/steps", steps, "Runs", list[StepResponse]),
     Route("DELETE", "/v1/runs/{run_id}", delete, "Runs", RunResponse),
+    Route("GET", "/v1/runs/{run_id}/trace", trace, "Runs", list[ProviderTrace]),
     Route("GET", "/v1/runs/{run_id}", retrieve, "Runs", RunResponse),
     Route(
         "POST",

@@ -12,10 +12,12 @@ from service.http.routing import Route
 from service.http.schemas.steps import (
     FeedbackQuery,
     FeedbackRequest,
+    ProviderTrace,
     StepListQuery,
     StepMessagesQuery,
     StepMetrics,
     StepResponse,
+    provider_trace,
     step_metrics,
     step_response,
 )
@@ -49,10 +51,11 @@ async def metrics(call: Call[Nothing, Nothing]) -> Response:
 async def trace(call: Call[Nothing, Nothing]) -> Response:
     """Read a step's provider trace
 
-    `null`: what goes to providers is not kept.
+    What its provider was asked and answered, if `BLOCKWIRE_TRACES` was set when it ran; else `null`.
     """
-    await _step(call)
-    return json_answer(None)
+    step = await _step(call)
+    kept = await call.service.runs.trace(call.ws, step.id)
+    return json_answer(None if kept is None else provider_trace(step, kept))
 
 
 async def telemetry(call: Call[Nothing, Nothing]) -> Response:
@@ -106,8 +109,8 @@ ROUTES = [
     Route("GET", "/v1/steps/", find, "Steps", list[StepResponse]),
     Route("GET", "/v1/steps/{step_id}", retrieve, "Steps", StepResponse),
     Route("GET", "/v1/steps/{step_id}/metrics", metrics, "Steps", StepMetrics),
-    Route("GET", "/v1/steps/{step_id}/trace", trace, "Steps"),
-    Route("GET", "/v1/telemetry/{step_id}", telemetry, "Steps"),
+    Route("GET", "/v1/steps/{step_id}/trace", trace, "Steps", ProviderTrace | None),
+    Route("GET", "/v1/telemetry/{step_id}", telemetry, "Steps", ProviderTrace | None),
     Route("GET", "/v1/steps/{step_id}/messages", messages, "Steps", list[ApiMessage]),
     Route(
         "PATCH",

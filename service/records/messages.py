@@ -55,6 +55,19 @@ class Answer(Record):
     calls: list[CallAnswer] = []
 
 
+class Compaction(Record):
+    """Why a summary stands where older messages were, and what that did to the context."""
+
+    summary: str
+    trigger: str
+    """`context_window_exceeded`, `provider_refused` or `asked`."""
+    context_window: int
+    context_tokens_before: int | None = None
+    context_tokens_after: int | None = None
+    messages_count_before: int
+    messages_count_after: int
+
+
 class NewMessage(Record):
     """A message as somebody sends it, before it has an id."""
 
@@ -92,6 +105,8 @@ class Message(Record):
     sender_id: str | None = None
     group_id: str | None = None
     batch_item_id: str | None = None
+    compaction: Compaction | None = None
+    """Set for a summary; `content` is then what a model reads of it."""
 
     @property
     def from_agent(self) -> bool:

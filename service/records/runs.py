@@ -103,6 +103,11 @@ class RunOptions(Record):
     override_model: str | None = None
     override_system: str | None = None
     client_tools: list[ClientTool] = []
+    client_skills: list[dict[str, str]] | None = None
+    """Shown in the prompt of this run alone."""
+    enable_thinking: bool = True
+    """False: the model is not asked to think first, whatever its agent is configured with."""
+    include_compaction_messages: bool = False
     output: Literal["none", "steps", "tokens"] = "none"
     """What is kept for streams while the run goes on: nothing, whole messages, or pieces as well."""
 
@@ -121,6 +126,11 @@ class Run(Record):
     """The input. It enters the agent's history with the run's first stored step."""
     metadata: dict[str, Any] | None = None
     callback_url: str | None = None
+    """Whom a worker tells, once, that the run has ended."""
+    callback_private: bool = False
+    """That address may be one of this machine or its network."""
+    errand: dict[str, Any] | None = None
+    """What else than answering is asked of whoever has the agent: the arguments of `kind`."""
     created_at: Micros
     started_at: Micros | None = None
     completed_at: Micros | None = None
@@ -131,6 +141,11 @@ class Run(Record):
     step_count: int = 0
     tries: int = 0
     ttft_ns: int | None = None
+    result: dict[str, Any] | None = None
+    """What an errand gave."""
+    callback_sent_at: Micros | None = None
+    callback_status_code: int | None = None
+    callback_error: str | None = None
 
 
 class Step(Record):
@@ -197,6 +212,8 @@ class OpenRun(Record):
     """Changes before the causes that are only counted."""
     causes: list[Change]
     """The changes that woke the agent, if that is what began the run."""
+    stop: StopReason | None = None
+    """Why the run ends, once there is room in its agent's context again."""
     cancelled: bool = False
     """Somebody asked for its end before this worker had it."""
 

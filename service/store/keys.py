@@ -109,13 +109,20 @@ KEYS: dict[str, Key] = {
         "run:", "hash: call -> what it gave (JSON), empty until then", "runs", WITH_RUN, ":started"
     ),
     "run_effects": Key("run:", "hash: effect id -> outcome (JSON)", "blocks", WITH_RUN, ":effects"),
+    "callbacks": _single("callbacks", "zset: run by ms of its end", "runs", "when taken to be told"),
+    "messages": _single("messages", "zset: message by seq", "runs", "each with its agent"),
+    "message_agents": _single("messages:agents", "hash: message -> agent", "runs", "each with its agent"),
+    "question": Key(
+        "question:", "hash: asked, status, answer (JSON)", "questions", "when told, or by itself"
+    ),
+    "trace": Key("trace:", "string: JSON", "runs", WITH_RUN),
     "steps": _single("steps", "zset: step by seq", "runs", "trimmed with the runs, or when they ran out"),
     "agent_steps": Key("agent:", "zset: step by seq", "runs", WITH_AGENT, ":steps"),
     "step": Key("step:", "string: JSON", "runs", WITH_RUN),
 }
 
 
-_OF_IDS = ("block:", "agent:", "run:", "step:", "tool:", "toolrun:")
+_OF_IDS = ("block:", "agent:", "run:", "step:", "tool:", "toolrun:", "trace:", "question:")
 
 
 def workspace_prefix(workspace: str) -> str:

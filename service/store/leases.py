@@ -133,9 +133,11 @@ class LeaseStore:
         seen: Mapping[str, int],
         stop_reason: StopReason | None,
         error: RunError | None = None,
+        only_noted: bool = False,
     ) -> list[Ready]:
         """A whole step with its messages, and the end of its run if there is a stop reason.
 
+        `only_noted`: the reason is kept, and the run goes on until it is finished.
         Gives back the agents that waited for this end.
         """
         stamped = step.created_at > 0
@@ -158,10 +160,58 @@ class LeaseStore:
                 status_of(stop_reason) if stop_reason else "",
                 error.model_dump_json() if error else "",
                 self._run_seconds,
+                "1" if only_noted else "",
             ),
             lease,
         )
         return woken(reply)
+
+    async def compact(
+        self,
+        lease: Lease,
+        run_id: str,
+        leaving: Sequence[str],
+        summary: Message,
+        message_0: Message,
+        *,
+        prompt: str,
+        seen: Mapping[str, int],
+        usage: Usage,
+        context_tokens: int,
+    ) -> bool:
+        """A summary in the place of messages in context. False when none of them is there any more."""
+        reply = await self._store.run(
+            "context_compact",
+            lease.workspace,
+            lease.agent_id,
+            lease.generation,
+            run_id,
+            json.dumps(list(leaving)),
+            summary.id,
+            body_of(summary),
+            prompt,
+            json.dumps(dict(seen)),
+            message_0.id,
+            body_of(message_0, stamped=True),
+            usage.model_dump_json(),
+            context_tokens,
+        )
+        return bool(_fenced(reply, lease)[0] == "ok")
+
+    async def store_trace(self, lease: Lease, step_id: str, trace: str) -> None:
+        """What a step's provider was asked and answered (JSON)."""
+        _fenced(
+            await self._store.run(
+                "trace_put",
+                lease.workspace,
+                lease.agent_id,
+                lease.generation,
+                step_id,
+                trace,
+                self._run_seconds,
+            ),
+            lease,
+        )
 
     async def tell(self, lease: Lease, run_id: str, events: Sequence[str]) -> None:
         """Adds events (JSON) to a run's output."""
@@ -183,7 +233,12 @@ class LeaseStore:
         _fenced(await self._store.run("call_end", *at, result), lease)
 
     async def finish(
-        self, lease: Lease, run_id: str, stop_reason: StopReason, error: RunError | None
+        self,
+        lease: Lease,
+        run_id: str,
+        stop_reason: StopReason,
+        error: RunError | None,
+        result: Mapping[str, Any] | None = None,
     ) -> list[Ready]:
         """Ends a run that has no step to store. Gives back the agents that waited for this end."""
         reply = _fenced(
@@ -197,6 +252,7 @@ class LeaseStore:
                 status_of(stop_reason),
                 error.model_dump_json() if error else "",
                 self._run_seconds,
+                "" if result is None else json.dumps(dict(result), ensure_ascii=False),
             ),
             lease,
         )

@@ -1,14 +1,15 @@
 """Messages in the store: into an agent's inbox, and out of its history and context."""
 
+import json
 from collections.abc import Sequence
 
-from service.errors import NotFound, PendingApproval
+from service.errors import AgentBusy, NotFound, PendingApproval
 from service.records.base import Page
 from service.records.messages import Message
 from service.records.runs import Ready, Run
 from service.store.client import StoreClient, flat
 from service.store.keys import key
-from service.store.pages import page_of
+from service.store.pages import page_of, rows_of
 from service.store.runs import record_of, to_run
 
 
@@ -42,6 +43,7 @@ class MessageStore:
             run.id,
             record_of(run),
             "1" if run.options.output != "none" else "",
+            "1" if run.callback_url else "",
             answers or ("wait" if waits else "refuse"),
         )
         if reply[0] == "missing":
@@ -56,13 +58,63 @@ class MessageStore:
         ready = Ready(agent_id=run.agent_id, generation=int(reply[2]), pool=reply[3]) if reply[2] else None
         return run.model_copy(update={"created_at": int(reply[1])}), ready
 
-    async def page(self, ws: str, agent_id: str, page: Page) -> list[Message]:
+    async def page(self, ws: str, agent_id: str, page: Page, group_id: str | None = None) -> list[Message]:
         """Raises NotFound for a cursor that is no message of this agent."""
         index = key(ws, "agent_messages", agent_id)
         for cursor in (page.after, page.before):
             if cursor is not None and await self._store.score(index, cursor) is None:
                 raise NotFound("message", cursor)
-        return await self.read_many(ws, agent_id, await page_of(self._store, index, page))
+        if group_id is None:
+            return await self.read_many(ws, agent_id, await page_of(self._store, index, page))
+
+        async def read(ids: Sequence[str]) -> list[Message]:
+            found = await self.read_many(ws, agent_id, ids)
+            return [message for message in found if message.group_id == group_id]
+
+        return await rows_of(self._store, index, page, read)
+
+    async def reset(self, ws: str, message_0: Message, first: Sequence[Message]) -> Ready | None:
+        """Whether the agent became ready, because what waited for an answer need not wait.
+
+        Raises NotFound for the agent, AgentBusy while a run of its is under way.
+        """
+        agent_id = message_0.agent_id
+        rows = json.dumps([(one.id, body_of(one)) for one in first], ensure_ascii=False)
+        reply = await self._store.run(
+            "context_reset", ws, agent_id, message_0.id, body_of(message_0, stamped=True), rows
+        )
+        if reply[0] == "missing":
+            raise NotFound("agent", agent_id)
+        if reply[0] == "busy":
+            raise AgentBusy(agent_id, reply[1])
+        return Ready(agent_id=agent_id, generation=int(reply[1]), pool=reply[2]) if reply[1] else None
+
+    async def page_of_all(self, ws: str, page: Page) -> list[Message]:
+        """One page of what all agents have. Raises NotFound for a cursor that is no message."""
+        for cursor in (page.after, page.before):
+            if cursor is not None:
+                await self.read(ws, cursor)
+
+        async def read(ids: Sequence[str]) -> list[Message]:
+            agents = await self._store.fields(key(ws, "message_agents"), ids)
+            names = {id: agent for id, agent in zip(ids, agents, strict=True) if agent is not None}
+            found: dict[str, Message] = {}
+            for agent in sorted(set(names.values())):
+                own = [id for id in ids if names.get(id) == agent]
+                found |= {message.id: message for message in await self.read_many(ws, agent, own)}
+            return [found[id] for id in ids if id in found]
+
+        return await rows_of(self._store, key(ws, "messages"), page, read)
+
+    async def read(self, ws: str, message_id: str) -> Message:
+        agent_id = await self._store.field(key(ws, "message_agents"), message_id)
+        found = [] if agent_id is None else await self.read_many(ws, agent_id, [message_id])
+        if not found:
+            raise NotFound("message", message_id)
+        return found[0]
+
+    async def count(self, ws: str, agent_id: str) -> int:
+        return await self._store.count(key(ws, "agent_messages", agent_id))
 
     async def context(self, ws: str, agent_id: str) -> list[Message]:
         """The messages in context, oldest first, the system prompt in front."""

@@ -12,7 +12,7 @@ from service.store.client import Reply, StoreClient
 from service.store.keys import key
 from service.store.pages import rows_of
 
-_JSON_FIELDS = ("usage", "error", "messages")
+_JSON_FIELDS = ("usage", "error", "messages", "result")
 _LIVE = {
     "status",
     "created_at",
@@ -25,6 +25,10 @@ _LIVE = {
     "step_count",
     "tries",
     "ttft_ns",
+    "result",
+    "callback_sent_at",
+    "callback_status_code",
+    "callback_error",
 }
 
 
@@ -45,14 +49,17 @@ def to_run(hash: Mapping[str, str]) -> Run:
 def to_open_run(hash: Mapping[str, str]) -> OpenRun:
     causes = [Change.model_validate(change) for change in json.loads(hash.get("causes", "[]"))]
     seen = {id: int(version) for id, version in json.loads(hash.get("seen", "{}")).items()}
-    return OpenRun(
-        run=to_run(hash),
-        prompt=hash.get("prompt"),
-        seen=seen,
-        step_id=hash.get("step_id"),
-        causes=causes,
-        over=int(hash.get("over", "0")),
-        cancelled=hash.get("cancel") == "1",
+    return OpenRun.model_validate(
+        {
+            "run": to_run(hash),
+            "prompt": hash.get("prompt"),
+            "seen": seen,
+            "step_id": hash.get("step_id"),
+            "causes": causes,
+            "over": int(hash.get("over", "0")),
+            "stop": hash.get("stop"),
+            "cancelled": hash.get("cancel") == "1",
+        }
     )
 
 
@@ -109,6 +116,19 @@ class RunStore:
         if reply[0] == "missing":
             raise NotFound("run", run_id)
         return reply[0] != "ended", woken(reply)
+
+    async def take_callbacks(self, ws: str, most: int, error: str) -> list[Run]:
+        """Runs whose callback is due, for this caller alone; the error is theirs until it is settled."""
+        ids = await self._store.run("callback_claim", ws, most, error)
+        hashes = await self._store.hashes([key(ws, "run", id) for id in ids])
+        return [to_run(hash) for hash in hashes if hash]
+
+    async def settle_callback(self, ws: str, run_id: str, status: int | None, error: str | None) -> None:
+        await self._store.run("callback_settle", ws, run_id, "" if status is None else status, error or "")
+
+    async def trace(self, ws: str, step_id: str) -> dict[str, Any] | None:
+        text = await self._store.get(key(ws, "trace", step_id))
+        return None if text is None else dict(json.loads(text))
 
     async def is_cancelled(self, ws: str, run_id: str) -> bool:
         return await self._store.field(key(ws, "run", run_id), "cancel") == "1"

@@ -160,16 +160,6 @@ async def test_a_run_id_that_goes_on_behind_its_end_is_404(
     assert (answer.status_code, list(answer.json())) == (404, ["detail"])
 
 
-async def test_a_callback_is_refused_and_nothing_begins(
-    client: httpx.AsyncClient, agent: dict[str, Any]
-) -> None:
-    sent = {"input": "hello", "callback_url": "http://cb.example"}
-    answer = await client.post(path(agent, "/async"), json=sent)
-    told = "INVALID_ARGUMENT: callback_url: not available yet in this version; poll GET /v1/runs/{id}"
-    assert (answer.status_code, answer.json()) == (400, {"detail": told})
-    assert (await client.get("/v1/runs/")).json() == []
-
-
 @pytest.fixture
 async def long_talk(client: httpx.AsyncClient, worker: Worker, agent: dict[str, Any]) -> list[str]:
     """The texts of a history, oldest first, after the system prompt."""
@@ -231,9 +221,33 @@ async def test_lists_show_what_was_asked_for(
     assert len(some.json()) == 1
 
 
+async def test_only_messages_of_a_group_are_listed_if_asked(
+    client: httpx.AsyncClient, worker: Worker, agent: dict[str, Any], long_talk: list[str]
+) -> None:
+    sent = [{"role": "user", "content": f"of the group {n}", "group_id": "group-1"} for n in range(3)]
+    await client.post(path(agent, "/async"), json={"messages": sent})
+    await worker.answer(agent["id"], [{"role": "assistant", "content": "Hi!"}])
+    ours = [one["content"] for one in sent]
+    assert await contents(client, agent, group_id="group-1") == ours
+    assert await contents(client, agent, group_id="group-1", limit=1) == ours[-1:]
+    assert await contents(client, agent, group_id="group-2") == []
+
+
+async def test_a_message_keeps_the_otid_it_was_sent_with_everywhere(
+    client: httpx.AsyncClient, worker: Worker, agent: dict[str, Any]
+) -> None:
+    sent = {"messages": [{"role": "user", "content": "hello", "otid": "mine-1"}]}
+    run = (await client.post(path(agent, "/async"), json=sent)).json()
+    await worker.answer(agent["id"], [{"role": "assistant", "content": "Hi!"}])
+    for shown in (path(agent), f"/v1/runs/{run['id']}/messages"):
+        listed = (await client.get(shown)).json()
+        assert [one["otid"] for one in listed if one["message_type"] == "user_message"] == ["mine-1"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "opening"),
     [
+        ({**HELLO, "top_logprobs": 2}, 400, "INVALID_ARGUMENT: top_logprobs: not available yet"),
         ({"messages": []}, 422, "messages: "),
         ({"messages": HELLO["messages"], "input": "x"}, 422, "messages, input: "),
         ({**HELLO, "stream_tokens": True}, 422, "stream_tokens: "),

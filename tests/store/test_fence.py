@@ -65,6 +65,18 @@ ACTS: dict[str, Act] = {
     "run_wait": lambda team, lease, run, block: team.service.asks.wait(lease, run, {}, {}),
     "call_start": lambda team, lease, run, block: team.leases.start_call(lease, run.id, "c1"),
     "call_end": lambda team, lease, run, block: team.leases.end_call(lease, run.id, "c1", "{}"),
+    "context_compact": lambda team, lease, run, block: team.leases.compact(
+        lease,
+        run.id,
+        ["message-1"],
+        MESSAGE,
+        MESSAGE,
+        prompt="p",
+        seen={},
+        usage=Usage(),
+        context_tokens=1,
+    ),
+    "trace_put": lambda team, lease, run, block: team.leases.store_trace(lease, STEP.id, "{}"),
     "run_finish": lambda team, lease, run, block: team.leases.finish(lease, run.id, "end_turn", None),
 }
 

@@ -9,6 +9,7 @@ from service.records.agents import AgentQuery
 from service.records.base import Page
 from service.records.blocks import Author, BlockFields, BlockQuery, Edit
 from service.records.messages import Message, NewMessage
+from service.records.questions import Question
 from service.records.runs import Run, RunOptions, Step, Usage
 from service.records.tools import ToolFields, ToolRequest
 from service.store.keys import (
@@ -20,6 +21,7 @@ from service.store.keys import (
     rate_key,
     workspace_prefix,
 )
+from service.store.questions import QuestionStore
 from service.store.tool_runs import ToolRunStore
 from tests.store.team import ALICE, WS, Team
 
@@ -67,9 +69,14 @@ async def one_of_everything(team: Team) -> set[str]:
     await service.runs.cancel(WS, heard.id)
     await service.retries.named(WS, "key", "asked", "run")
     await service.retries.remember(WS, "asked", "run-1")
+    told = [NewMessage(content="x")]
+    called = await service.messages.send(WS, agent.id, told, callback_url="https://example.com")
+    await service.runs.cancel(WS, called.id)
+    await QuestionStore(service.store).put(WS, "question-1", Question(model="m", prompt="p"), 60)
     await team.send(agent)
     lease, open_run = await team.working(await team.agent())
     await service.leases.start_call(lease, open_run.run.id, "r:1")
+    await service.leases.store_trace(lease, step.id, "{}")
     tool = await service.tools.create(WS, ToolFields(json_schema={"name": "roll"}), ALICE)
     await ToolRunStore(service.store).ask(WS, ToolRequest(id="toolrun-1", tool=tool), 60)
     cursor = await service.subscriptions.cursor(WS)
@@ -110,6 +117,7 @@ async def test_tokens_stand_outside_too_and_what_they_spend_ends_by_itself(team:
 async def test_nothing_is_left_behind_when_all_is_deleted(team: Team) -> None:
     await one_of_everything(team)
     service = team.service
+    assert await service.callbacks.take(WS)
     for agent in await service.agents.find(WS, AgentQuery(), Page(limit=None)):
         await service.agents.delete(WS, agent.id, ALICE)
     for block in await service.blocks.find(WS, BlockQuery(), Page(limit=None)):

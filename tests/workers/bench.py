@@ -86,6 +86,9 @@ class _Recording:
             await happens()
         return await self._model.answer(request, emit)
 
+    def payload(self, request: ModelRequest) -> dict[str, Any]:
+        return self._model.payload(request)
+
 
 class Bench:
     """One worker and everything around it, step by step under the test's hand."""

@@ -9,7 +9,7 @@ from service.records.agents import Agent, AgentFields
 from service.records.messages import NewMessage
 from service.records.runs import Piece
 from tests.workers.bench import PERSON, WS, Bench, call, calls, says, told, unpacked
-from workers.request import is_told_at_once
+from workers.request import is_told_at_once, request_of
 from workers.transcript import gather
 
 pytestmark = pytest.mark.anyio
@@ -216,3 +216,29 @@ async def test_only_what_stays_true_is_shown_before_an_answer_is_complete(bench:
         False,
         False,
     ]
+
+
+async def test_a_callers_skills_are_in_the_prompt_of_that_run_alone(bench: Bench) -> None:
+    skill = {"name": "pdf", "description": "Fills in forms.", "location": "/skills/pdf"}
+    agent = await bench.agent()
+    await bench.tell(agent, says("Ok."), client_skills=[skill])
+    await bench.tell(agent, says("Ok."))
+    shown, plain = [request.system for request in bench.requests]
+    assert shown.endswith(
+        "<skill>\n<name>pdf</name>\n<description>Fills in forms.</description>\n"
+        "<location>/skills/pdf</location>\n</skill>\n</available_skills>"
+    )
+    assert "available_skills" not in plain
+    assert "available_skills" not in (await bench.history(agent))[0].plain_text()
+
+
+@pytest.mark.parametrize(("wanted", "tokens"), [(True, 1024), (False, None)])
+async def test_a_sender_may_ask_for_no_thinking(bench: Bench, wanted: bool, tokens: int | None) -> None:
+    agent = await bench.agent(model="anthropic/claude-sonnet-4-5")
+    entry = bench.service.catalog.resolve(agent.model)
+    await bench.send(agent, "x", enable_thinking=wanted)
+    lease = await bench.lease(agent)
+    opened = await bench.service.leases.next_run(lease)
+    assert opened is not None
+    transcript = await gather(bench.service, lease, opened)
+    assert request_of(transcript, entry).thinking_tokens == tokens

@@ -65,6 +65,12 @@ class AnthropicModel:
         """Close the connections."""
         await self._client.close()
 
+    def payload(self, request: ModelRequest) -> dict[str, Any]:
+        """The body of the request that `answer` sends."""
+        body = _body(request)
+        beside: dict[str, Any] = body.pop("extra_body", {})
+        return body | beside | {"stream": True}
+
     async def answer(self, request: ModelRequest, emit: Emit = ignore) -> ModelReply:
         """The complete answer. Raises ModelError."""
         asked = _body(request)

@@ -38,6 +38,8 @@ class ModelRequest(Record):
     parallel_tool_calls: bool = False
     max_tokens: int | None = None
     temperature: float | None = None
+    purpose: Literal["turn", "summary"] = "turn"
+    """A summary of what is said, not the next turn: what the offline models cannot tell from the words."""
     thinking_tokens: int | None = None
     """A budget for the model's own thinking, where the provider has such a thing; None: none asked."""
 
@@ -55,6 +57,16 @@ class Model(Protocol):
     async def answer(self, request: ModelRequest, emit: Emit = ignore) -> ModelReply:
         """The complete answer. Raises ModelError."""
         ...
+
+    def payload(self, request: ModelRequest) -> dict[str, Any]:
+        """What would be sent for it, in the provider's words; nothing is."""
+        ...
+
+
+PROMPT_TOO_LONG: Literal["context_window_overflow_in_system_prompt"] = (
+    "context_window_overflow_in_system_prompt"
+)
+"""V1's error type and stop reason where no summary could make a request short enough."""
 
 
 class ModelError(Exception):
@@ -74,6 +86,8 @@ class ModelError(Exception):
 
     @property
     def stop_reason(self) -> StopReason:
+        if self.type == PROMPT_TOO_LONG:
+            return PROMPT_TOO_LONG
         if self.type == "llm_insufficient_credits":
             return "insufficient_credits"
         return "invalid_llm_response" if self.type == "llm_empty_response" else "llm_api_error"

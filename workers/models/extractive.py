@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from service.records.messages import Message, ToolCall
 from service.records.runs import ModelReply
 from workers.models.base import Emit, ModelRequest, ToolSpec, ignore
-from workers.models.offline import hand_out
+from workers.models.offline import hand_out, shown, summary_of
 from workers.models.reading import PromptBlock, blocks_in, instructions_in, sentences, weightiest, words
 from workers.models.turns import arguments_of
 
@@ -68,7 +68,12 @@ class ExtractiveModel:
 
     async def answer(self, request: ModelRequest, emit: Emit = ignore) -> ModelReply:
         """The next call of the work at hand, or words that end the turn."""
-        return await hand_out(request, await asyncio.to_thread(_decide, request), emit)
+        decide = summary_of if request.purpose == "summary" else _decide
+        return await hand_out(request, await asyncio.to_thread(decide, request), emit)
+
+    def payload(self, request: ModelRequest) -> dict[str, Any]:
+        """The request, as it is."""
+        return shown(request)
 
 
 class _Turn(NamedTuple):
@@ -129,7 +134,8 @@ def _decide(request: ModelRequest) -> ModelReply:
 
 
 def _turn(request: ModelRequest) -> _Turn:
-    mine = request.messages[_beginning(request.messages) :]
+    told = [one for one in request.messages if one.compaction is None]  # a summary asks for nothing
+    mine = told[_beginning(told) :]
     first = next((at for at, one in enumerate(mine) if one.role == "assistant"), len(mine))
     returns = [one for message in mine for one in message.tool_returns]
     failures = [_unpacked(one.text).strip() or "no reason given" for one in returns if one.status == "error"]

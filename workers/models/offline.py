@@ -9,12 +9,16 @@ Elsewhere: the two models (scripted.py, extractive.py).
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 from service.records.messages import Message
 from service.records.runs import ModelReply, Piece, Usage
 from workers.models.base import Emit, ModelRequest
+from workers.models.reading import sentences, weightiest
 
 _PIECE_CHARS = 24
+SUMMARY_SENTENCES = 12
+NOTHING_SAID = "Nothing was said that could be summarised."
 
 
 async def hand_out(request: ModelRequest, reply: ModelReply, emit: Emit, pause_s: float = 0) -> ModelReply:
@@ -23,6 +27,19 @@ async def hand_out(request: ModelRequest, reply: ModelReply, emit: Emit, pause_s
         await asyncio.sleep(pause_s)
         await emit(piece)
     return reply.model_copy(update={"usage": _usage(request, reply), "model": request.model})
+
+
+def shown(request: ModelRequest) -> dict[str, Any]:
+    """The request itself: no provider words it otherwise."""
+    return request.model_dump(exclude_none=True, exclude={"purpose"})
+
+
+def summary_of(request: ModelRequest) -> ModelReply:
+    """The weightiest of what was said, in its order, each sentence as it stood."""
+    said = [one for message in request.messages for one in sentences(heard(message))]
+    return ModelReply(
+        text="\n".join(f"- {one}" for one in weightiest(said, SUMMARY_SENTENCES)) or NOTHING_SAID
+    )
 
 
 def heard(message: Message) -> str:

@@ -61,6 +61,10 @@ class OpenAIModel:
         """Close the connections."""
         await self._client.close()
 
+    def payload(self, request: ModelRequest) -> dict[str, Any]:
+        """The body of the request that `answer` sends."""
+        return _body(request) | {"stream": True}
+
     async def answer(self, request: ModelRequest, emit: Emit = ignore) -> ModelReply:
         """The complete answer. Raises ModelError."""
         asked = _body(request)
@@ -188,10 +192,15 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
     source = part.get("source") or {}
     if part.get("type") == "image" and source.get("data"):
         url = f"data:{source.get('media_type') or 'image/png'};base64,{source['data']}"
-        return {"type": "image_url", "image_url": {"url": url}}
+        return {"type": "image_url", "image_url": {"url": url} | _detail(source)}
     if part.get("type") == "image" and source.get("url"):
-        return {"type": "image_url", "image_url": {"url": source["url"]}}
+        return {"type": "image_url", "image_url": {"url": source["url"]} | _detail(source)}
     return {"type": "text", "text": f"(A part of type {part.get('type')} was left out.)"}
+
+
+def _detail(source: dict[str, Any]) -> dict[str, Any]:
+    """How closely the model is to look, where the sender said so."""
+    return {"detail": source["detail"]} if source.get("detail") else {}
 
 
 @dataclass

@@ -3,7 +3,8 @@
 The script travels in the conversation, so any client of the API can write one: it
 is the list under `script` in a JSON object within the latest user message that
 has such an object, else the list between `<script>` tags in the system prompt.
-Turn k, counted in assistant messages since then, answers with entry k.
+Turn k, counted in assistant messages since then, answers with entry k. Asked for a
+summary it looks in the system prompt alone.
 
 Elsewhere: pieces and usage (offline.py).
 """
@@ -19,7 +20,7 @@ from service.records.base import Record
 from service.records.messages import Message, Reasoning, ToolCall
 from service.records.runs import ModelReply
 from workers.models.base import Emit, ModelError, ModelRequest, ignore
-from workers.models.offline import hand_out, heard
+from workers.models.offline import hand_out, heard, shown, summary_of
 
 
 class ScriptedCall(Record):
@@ -57,6 +58,8 @@ class ScriptedModel:
     async def answer(self, request: ModelRequest, emit: Emit = ignore) -> ModelReply:
         """The entry whose turn it is. Raises ModelError where the script says so or cannot be read."""
         script, turn = _script(request)
+        if script is None and request.purpose == "summary":
+            return await hand_out(request, await asyncio.to_thread(summary_of, request), emit)
         if script is None:
             return await hand_out(request, ModelReply(text="No script."), emit)
         entry = _entry(script, turn)
@@ -64,6 +67,10 @@ class ScriptedModel:
         if entry.error is not None:
             raise ModelError(entry.error, entry.message)
         return await hand_out(request, _reply(entry, request), emit, entry.pace_ms / 1000)
+
+    def payload(self, request: ModelRequest) -> dict[str, Any]:
+        """The request, as it is."""
+        return shown(request)
 
 
 def _entry(script: list[Any], turn: int) -> Entry:
@@ -79,7 +86,7 @@ def _entry(script: list[Any], turn: int) -> Entry:
 
 def _script(request: ModelRequest) -> tuple[list[Any] | None, int]:
     """The script in force, None without one, and the turn it is at."""
-    messages = request.messages
+    messages = [] if request.purpose == "summary" else _turns(request)
     for at in reversed(range(len(messages))):
         script = _script_in(messages[at].plain_text()) if messages[at].role == "user" else None
         if script is not None:
@@ -88,6 +95,11 @@ def _script(request: ModelRequest) -> tuple[list[Any] | None, int]:
     asked = [at for at, message in enumerate(messages) if message.role in ("user", "system")]
     since = asked[-1] + 1 if asked else 0
     return (_script_in(f'{{"script": {found[1]}}}') if found else None), _answers(messages[since:])
+
+
+def _turns(request: ModelRequest) -> list[Message]:
+    """Without summaries: a script in one of them has been played."""
+    return [message for message in request.messages if message.compaction is None]
 
 
 def _answers(messages: list[Message]) -> int:

@@ -1,25 +1,24 @@
 """Messages on the wire: what a send carries, and V1's rules of what goes together in it."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from service.errors import Invalid
 from service.http.errors import Misused
 from service.http.paging import CEILING, PageQuery
-from service.http.schemas.bounds import Handle, JsonObject, Name
+from service.http.schemas.bounds import Description, Handle, JsonObject, Name
+from service.loopback import is_private
 from service.records.messages import Answer, CallAnswer, NewMessage, ToolReturn
 from service.records.runs import RunOptions
 
 MOST_MESSAGES = 1000
 _NOT_HERE = "not available yet in this version; {}"
 _WITHOUT = "send without it"
-_POLL = "poll GET /v1/runs/{id}"
 _REFUSED = {
-    "callback_url": _POLL,
-    "client_skills": _WITHOUT,
-    "include_compaction_messages": _WITHOUT,
     "return_logprobs": _WITHOUT,
+    "top_logprobs": _WITHOUT,
     "return_token_ids": _WITHOUT,
 }
 """What a send may carry in V1 and would be ignored here, and what to do instead."""
@@ -45,17 +44,30 @@ class TextPart(BaseModel):
     signature: str | None = None
 
 
-class ImageSource(BaseModel):
-    """`url` with a url, `base64` with media_type and data, `letta` with file_id."""
+class UrlImage(BaseModel):
+    type: Literal["url"]
+    url: str = Field(max_length=100_000, pattern="^https?://", description="the provider loads it")
+    detail: str | None = Field(default=None, max_length=20)
+
+
+class Base64Image(BaseModel):
+    type: Literal["base64"]
+    media_type: str = Field(pattern="^image/[a-z0-9.+-]{1,50}$")
+    data: str = Field(min_length=1)
+    detail: str | None = Field(default=None, max_length=20)
+
+
+class FileImage(BaseModel):
+    """A file that was uploaded before. Not served: there are no files here."""
 
     model_config = ConfigDict(extra="allow")
 
-    type: Literal["url", "base64", "letta"]
+    type: Literal["letta"]
 
 
 class ImagePart(BaseModel):
     type: Literal["image"]
-    source: ImageSource
+    source: UrlImage | Base64Image | FileImage = Field(discriminator="type")
 
 
 class OtherPart(BaseModel):
@@ -183,11 +195,11 @@ class ClientToolSchema(BaseModel):
 
 class ClientSkill(BaseModel):
     name: Name
-    description: str
-    location: str
+    description: Description
+    location: Description
 
 
-class AsyncSendRequest(BaseModel):
+class SendBase(BaseModel):
     """What every send carries: `messages` or `input`, exactly one, and how to run."""
 
     messages: list[Entry] | None = Field(default=None, max_length=MOST_MESSAGES)
@@ -197,28 +209,38 @@ class AsyncSendRequest(BaseModel):
     assistant_message_tool_name: Name | None = None
     assistant_message_tool_kwarg: Name | None = None
     include_return_message_types: list[MessageType] | None = Field(default=None, max_length=100)
-    enable_thinking: str | bool | None = None
+    enable_thinking: str | bool | None = Field(
+        default=None, description="`false`: the model is not asked to think first"
+    )
     client_tools: list[ClientToolSchema] | None = Field(
         default=None, max_length=500, description="offered to the model beside the agent's tools, in this run"
     )
     client_skills: list[ClientSkill] | None = Field(
-        default=None, max_length=500, description=_NOT_HERE.format(_WITHOUT)
+        default=None, max_length=500, description="shown in the system prompt of this run alone"
     )
     override_model: Handle | None = None
-    include_compaction_messages: bool | None = Field(default=None, description=_NOT_HERE.format(_WITHOUT))
+    include_compaction_messages: bool | None = Field(
+        default=None, description="summaries made on the way show as such; else as a user's message"
+    )
     return_logprobs: bool | None = Field(default=None, description=_NOT_HERE.format(_WITHOUT))
-    top_logprobs: int | None = Field(default=None, ge=0, le=100)
+    top_logprobs: int | None = Field(default=None, ge=0, le=100, description=_NOT_HERE.format(_WITHOUT))
     return_token_ids: bool | None = Field(default=None, description=_NOT_HERE.format(_WITHOUT))
     override_system: str | None = Field(default=None, max_length=1_000_000)
     system: str | None = Field(
         default=None, max_length=1_000_000, description="the same as `override_system`"
     )
+
+
+class AsyncSendRequest(SendBase):
     callback_url: str | None = Field(
-        default=None, max_length=2000, pattern="^https?://", description=_NOT_HERE.format(_POLL)
+        default=None,
+        max_length=2000,
+        pattern="^https?://",
+        description="is sent `{run_id, status, completed_at, metadata}` once when the run has ended",
     )
 
 
-class SendRequest(AsyncSendRequest):
+class SendRequest(SendBase):
     streaming: bool | None = None
     stream_tokens: bool | None = None
     include_pings: bool | None = None
@@ -239,20 +261,36 @@ class MessageListQuery(PageQuery):
         default="desc", description="`desc` takes the newest; either way they are listed oldest first"
     )
     order_by: Literal["created_at"] = "created_at"
-    group_id: Name | None = None
-    conversation_id: Name | None = None
+    group_id: Name | None = Field(default=None, description="only messages that were sent with it")
+    conversation_id: Name | None = Field(
+        default=None, description="`default`; there are no other conversations yet"
+    )
     use_assistant_message: bool = True
     assistant_message_tool_name: Name = "send_message"
     assistant_message_tool_kwarg: Name = "message"
-    include_err: bool | None = None
+    include_err: bool | None = Field(
+        default=None, description="accepted; of a step that fails nothing enters the history"
+    )
     include_return_message_types: list[MessageType] | None = Field(default=None, max_length=100)
+
+
+def refuse_group(group_id: str | None) -> None:
+    """Raises Invalid where messages of all agents are asked for."""
+    if group_id is not None:
+        raise Invalid("group_id", "goes with one agent's messages; use GET /v1/agents/{id}/messages")
+
+
+def only_default(conversation_id: str | None) -> None:
+    """Raises Invalid for a conversation beside an agent's own."""
+    if conversation_id not in (None, "default"):
+        raise Invalid("conversation_id", "not available yet in this version; use default, or leave it out")
 
 
 def new_message(entry: MessageCreate) -> NewMessage:
     return NewMessage(**entry.model_dump(exclude={"type", "content"}), content=_content(entry.content))
 
 
-def new_messages(body: AsyncSendRequest) -> list[NewMessage]:
+def new_messages(body: SendBase) -> list[NewMessage]:
     """The messages of a send; Misused unless there is exactly one source of them."""
     if body.messages is not None and body.input is not None:
         raise Misused("messages, input: send one of them, not both")
@@ -263,7 +301,7 @@ def new_messages(body: AsyncSendRequest) -> list[NewMessage]:
     return [_new_entry(entry, first=index == 0) for index, entry in enumerate(body.messages)]
 
 
-def run_options(body: AsyncSendRequest) -> RunOptions:
+def run_options(body: SendBase) -> RunOptions:
     """How the sender wants it run; Invalid if that is not here yet. `override_system` wins over `system`."""
     for field, remedy in _REFUSED.items():
         if getattr(body, field):
@@ -273,9 +311,32 @@ def run_options(body: AsyncSendRequest) -> RunOptions:
         raise Invalid("client_tools", "must not name a tool twice")
     sent = body.model_dump(include=set(RunOptions.model_fields))
     given = {name: value for name, value in sent.items() if value is not None}
+    if body.enable_thinking is not None:
+        given["enable_thinking"] = str(body.enable_thinking).lower() not in ("false", "0", "no", "off", "")
+    if body.client_skills is not None:
+        given["client_skills"] = [skill.model_dump() for skill in body.client_skills] or None
     if body.system is not None:
         given.setdefault("override_system", body.system)
     return RunOptions(**given)
+
+
+def check_callback(url: str | None, private: bool) -> None:
+    """Raises Invalid for an address that cannot be called, or must not be from here."""
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host:
+        raise Invalid("callback_url", "is no complete URL; send one such as https://example.com/runs")
+    if not private and is_private(host):
+        raise Invalid(
+            "callback_url",
+            "names this machine or a private network; send one that the world reaches, or start the server "
+            "with BLOCKWIRE_CALLBACKS_PRIVATE=1",
+        )
 
 
 def check_streaming(body: SendRequest, legacy: bool) -> None:
@@ -335,4 +396,12 @@ def _result_text(part: ResultPart) -> str:
 def _content(content: str | list[Part]) -> str | list[dict[str, Any]]:
     if isinstance(content, str):
         return content
-    return [part.model_dump(exclude_none=True) for part in content]
+    return [_stored(part) for part in content]
+
+
+def _stored(part: Part) -> dict[str, Any]:
+    if isinstance(part, ImagePart) and isinstance(part.source, FileImage):
+        raise Invalid(
+            "content", "an image of type letta names a file, and there are none here; send it as base64"
+        )
+    return part.model_dump(exclude_none=True)

@@ -112,8 +112,16 @@ class RunStreamRequest(BaseModel):
 
     starting_after: int = Field(default=0, ge=0, description="go on behind the object with this `seq_id`")
     include_pings: bool | None = True
+    agent_id: Name | None = Field(default=None, description="if given, the run must be this agent's")
+    run_id: Name | None = Field(default=None, description="if given, the run of the path")
+    otid: Name | None = Field(default=None, description="if given, the run must have begun with this message")
     poll_interval: float | None = Field(default=None, description="accepted; nothing is polled here")
     batch_size: int | None = Field(default=None, description="accepted; objects come as they are made")
+
+    def means(self, run: Run) -> bool:
+        """Whether what else is said of the run fits it."""
+        mine = self.agent_id in (None, run.agent_id) and self.run_id in (None, run.id)
+        return mine and (self.otid is None or any(one.otid == self.otid for one in run.messages))
 
 
 class RunStepsQuery(PageQuery):
@@ -162,6 +170,7 @@ def run_response(run: Run) -> RunResponse:
             **vars(run),
             "created_at": iso(run.created_at),
             "completed_at": None if ended is None else iso(ended),
+            "callback_sent_at": None if run.callback_sent_at is None else iso(run.callback_sent_at),
             "metadata": {**(run.metadata or {}), "run_type": run.kind, **error},
             "request_config": RequestConfig(**vars(run.options)),
             "total_duration_ns": None if ended is None else (ended - run.created_at) * 1000,

@@ -9,6 +9,8 @@ from service.http.paging import CEILING, PageQuery
 from service.http.schemas.bounds import Name, Names
 from service.http.schemas.runs import completion_details, prompt_details
 from service.records.agents import Agent
+from service.records.base import iso
+from service.records.ids import derived_id
 from service.records.runs import Step, StopReason, Usage
 
 Feedback = Literal["positive", "negative"]
@@ -68,6 +70,29 @@ class StepMetrics(BaseModel):
     base_template_id: str | None = None
     template_id: str | None = None
     project_id: str | None = None
+
+
+class ProviderTrace(BaseModel):
+    """What a step's provider was asked, and its complete answer in no provider's words."""
+
+    id: str
+    step_id: str | None = None
+    agent_id: str | None = None
+    run_id: str | None = None
+    call_type: str | None = "agent_step"
+    source: str | None = "blockwire"
+    request_json: dict[str, Any]
+    response_json: dict[str, Any]
+    agent_tags: list[str] | None = None
+    org_id: str | None = None
+    user_id: str | None = None
+    compaction_settings: dict[str, Any] | None = None
+    llm_config: dict[str, Any] | None = None
+    billing_context: dict[str, Any] | None = None
+    created_by_id: str | None = None
+    last_updated_by_id: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
 
 
 class StepListQuery(PageQuery):
@@ -159,4 +184,16 @@ def step_metrics(step: Step) -> StepMetrics:
         llm_request_ns=step.model_ns,
         tool_execution_ns=step.tools_ns,
         step_ns=both,
+    )
+
+
+def provider_trace(step: Step, kept: dict[str, Any]) -> ProviderTrace:
+    return ProviderTrace(
+        id=derived_id("provider_trace", step.id),
+        step_id=step.id,
+        agent_id=step.agent_id,
+        run_id=step.run_id,
+        request_json=kept["request"],
+        response_json=kept["response"],
+        created_at=iso(step.created_at),
     )

@@ -21,7 +21,7 @@ from pydantic_core import from_json
 
 from service.agent_types import AGENT_TYPES
 from service.records.base import Record
-from service.records.messages import Answer, Message, Reasoning, ToolCall, ToolReturn
+from service.records.messages import Answer, Compaction, Message, Reasoning, ToolCall, ToolReturn
 
 
 class View(Record):
@@ -33,6 +33,12 @@ class View(Record):
     assistant_message_tool_name: str = "send_message"
     assistant_message_tool_kwarg: str = "message"
     include_return_message_types: list[str] | None = None
+    include_compaction_messages: bool | None = None
+    """Of a reply: whether its summaries show as such, with the event, or as user messages. None: a list."""
+
+    def of_list(self) -> "View":
+        """The same for a list, which shows summaries whatever a reply shows."""
+        return self.model_copy(update={"include_compaction_messages": None})
 
 
 class _ApiMessage(BaseModel):
@@ -129,6 +135,18 @@ class ApprovalResponseMessage(_ApiMessage):
     reason: str | None = None
 
 
+class SummaryMessage(_ApiMessage):
+    message_type: Literal["summary_message"] = "summary_message"
+    summary: str
+    compaction_stats: dict[str, Any] | None = None
+
+
+class EventMessage(_ApiMessage):
+    message_type: Literal["event_message"] = "event_message"
+    event_type: Literal["compaction"] = "compaction"
+    event_data: dict[str, Any]
+
+
 ApiMessage = Annotated[
     SystemMessage
     | UserMessage
@@ -138,7 +156,9 @@ ApiMessage = Annotated[
     | ToolCallMessage
     | ToolReturnMessage
     | ApprovalRequestMessage
-    | ApprovalResponseMessage,
+    | ApprovalResponseMessage
+    | SummaryMessage
+    | EventMessage,
     Field(discriminator="message_type"),
 ]
 
@@ -172,7 +192,9 @@ def _numbered(message: Message, view: View) -> Iterator[ApiMessage]:
 
 def _pieces(message: Message, view: View) -> Iterator[ApiMessage]:
     common = common_of(message)
-    if message.role == "system":
+    if message.compaction is not None:
+        yield from _summary_pieces(message, message.compaction, common, view)
+    elif message.role == "system":
         yield SystemMessage(**common, content=message.plain_text())
     elif message.role == "user":
         yield UserMessage(**common, content=message.content)
@@ -182,6 +204,20 @@ def _pieces(message: Message, view: View) -> Iterator[ApiMessage]:
         yield _approval_response(message.answer, common)
     else:
         yield from _assistant_pieces(message, common, view)
+
+
+def _summary_pieces(
+    message: Message, done: Compaction, common: dict[str, Any], view: View
+) -> Iterator[ApiMessage]:
+    """A summary; in a reply that asked for it behind the event that made it, in others as a user's."""
+    if view.include_compaction_messages is False:
+        yield UserMessage(**common, content=message.content)
+        return
+    stats = done.model_dump(exclude={"summary"})
+    if view.include_compaction_messages:
+        before = {name: stats[name] for name in ("trigger", "context_tokens_before", "context_window")}
+        yield EventMessage(**common, event_data=before)
+    yield SummaryMessage(**common, summary=done.summary, compaction_stats=stats)
 
 
 def _assistant_pieces(message: Message, common: dict[str, Any], view: View) -> Iterator[ApiMessage]:

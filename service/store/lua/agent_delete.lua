@@ -21,6 +21,10 @@ for i = 1, #subscriptions, 2 do
   end
 end
 for _, step in ipairs(redis.call('ZRANGE', K.agent_steps(agent), 0, -1)) do redis.call('ZREM', K.steps(), step) end
+for _, message in ipairs(redis.call('ZRANGE', K.agent_messages(agent), 0, -1)) do
+  redis.call('ZREM', K.messages(), message)
+  redis.call('HDEL', K.message_agents(), message)
+end
 redis.call('ZREM', K.agents(), agent)
 redis.call('ZREM', K.agents_named(record.name), agent)
 for _, tag in ipairs(record.tags) do redis.call('ZREM', K.agents_tagged(tag), agent) end

@@ -39,9 +39,12 @@ if ARGV[9] ~= '' then
   for _, block in ipairs(cjson.decode(ARGV[9])) do attach(agent, block, author, keep) end
 end
 if ARGV[10] ~= '' then
-  redis.call('DEL', K.agent_context(agent))
-  for _, message in ipairs(messages) do
-    redis.call('ZADD', K.agent_context(agent), redis.call('ZSCORE', K.agent_messages(agent), message), message)
+  local places = {}
+  for _, message in ipairs(messages) do  -- a summary stands in context where the messages were that it tells of
+    places[message] = redis.call('ZSCORE', K.agent_context(agent), message)
+      or redis.call('ZSCORE', K.agent_messages(agent), message)
   end
+  redis.call('DEL', K.agent_context(agent))
+  for message, place in pairs(places) do redis.call('ZADD', K.agent_context(agent), place, message) end
 end
 return {'ok'}

@@ -3,11 +3,11 @@
 -- request that is named, goes before all of them, and nothing is pending any more.
 --
 -- ARGV  1 agent  2 run  3 record as JSON  4 '1' if what the run says is to be kept for streams
---       5 'wait' or 'refuse' while a request is pending, or the request that it answers
+--       5 '1' if it has a callback  6 'wait' or 'refuse' while a request is pending, or the request that it answers
 -- Reply {'ok', created_at, generation or '', pool}  {'known', hash as a flat list} {'missing'} (no such agent)
 --       {'pending', request or ''} (refused: this one is pending, or none)
 -- include: send
-local agent, run, pending = ARGV[1], ARGV[2], ARGV[5]
+local agent, run, pending = ARGV[1], ARGV[2], ARGV[6]
 if redis.call('EXISTS', K.run(run)) == 1 then return {'known', redis.call('HGETALL', K.run(run))} end
 if redis.call('EXISTS', K.agent(agent)) == 0 then return {'missing'} end
 local state = K.agent_state(agent)
@@ -19,6 +19,6 @@ if answers then
   redis.call('HDEL', state, 'pending')
   redis.call('HSET', state, 'answered_by', run)
 end
-local woken = send(agent, run, ARGV[3], ARGV[4]) or {'', ''}
+local woken = send(agent, run, ARGV[3], ARGV[4], ARGV[5]) or {'', ''}
 if answers then redis.call('LMOVE', K.agent_inbox(agent), K.agent_inbox(agent), 'RIGHT', 'LEFT') end
 return {'ok', MICROS, woken[1], woken[2]}

@@ -10,4 +10,6 @@ local function store_message(agent, id, json)
   redis.call('HSET', K.agent_bodies(agent), id, stamped(json))
   redis.call('ZADD', K.agent_messages(agent), seq, id)
   redis.call('ZADD', K.agent_context(agent), seq, id)
+  redis.call('ZADD', K.messages(), seq, id)
+  redis.call('HSET', K.message_agents(), id, agent)
 end

@@ -4,7 +4,9 @@
 -- Reply {'ok'}  {'fence'}
 -- include: fence
 -- include: output
+-- include: first_word
 if not fenced(ARGV[1], ARGV[2]) then return {'fence'} end
 for i = 4, #ARGV do tell(ARGV[3], ARGV[i]) end
+first_word(ARGV[3])
 redis.call('PUBLISH', K.output(), ARGV[3] .. ' running')
 return {'ok'}

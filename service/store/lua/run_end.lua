@@ -4,6 +4,7 @@
 -- include: clock
 -- include: output
 -- include: awaits
+-- include: callback
 local RUNS_KEPT = 1000
 local OUTPUT_SECONDS = 10800
 local STEPS_LOOKED_AT = 100
@@ -15,13 +16,14 @@ end
 -- run_drop(agent, run): nothing of the run is left but what it put into its agent's history.
 local function run_drop(agent, run)
   for _, step in ipairs(redis.call('LRANGE', K.run_steps(run), 0, -1)) do
-    redis.call('DEL', K.step(step))
+    redis.call('DEL', K.step(step), K.trace(step))
     redis.call('ZREM', K.steps(), step)
     redis.call('ZREM', K.agent_steps(agent), step)
   end
   redis.call('DEL', K.run_output(run), unpack(parts_of(run)))
   redis.call('ZREM', K.agent_runs(agent), run)
   redis.call('ZREM', K.runs(), run)
+  redis.call('ZREM', K.callbacks(), run)
 end
 
 -- forget_steps(agent): the oldest steps of an agent leave their lists once they ran out.
@@ -47,7 +49,7 @@ local function run_end(agent, run, stop_reason, status, error, keep)
   local took = before[2] and math.floor((tonumber(MICROS) - tonumber(before[2])) / 1000) or 0
   redis.call('HSET', K.agent(agent), 'last_run_completion', MICROS, 'last_stop_reason', stop_reason,
     'last_run_duration_ms', string.format('%d', took))
-  redis.call('HDEL', K.run(run), 'prompt', 'seen', 'causes', 'step_id')
+  redis.call('HDEL', K.run(run), 'prompt', 'seen', 'causes', 'step_id', 'stop')
   redis.call('DEL', K.run_notes(run), K.run_calls(run))
   for _, part in ipairs(parts_of(run)) do redis.call('EXPIRE', part, keep) end
   redis.call('EXPIRE', K.run_output(run), OUTPUT_SECONDS)
@@ -60,6 +62,7 @@ local function run_end(agent, run, stop_reason, status, error, keep)
     end
   end
   forget_steps(agent)
+  call_back(run)
   redis.call('PUBLISH', K.output(), run .. ' ' .. status)
   return true
 end

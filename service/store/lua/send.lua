@@ -1,10 +1,12 @@
--- send(agent, run, record, output): a new run into an agent's inbox; output '1': what it says is kept for streams.
+-- send(agent, run, record, output, callback): a new run into an agent's inbox; output '1': what it says is kept for
+-- streams; callback '1': somebody is to be told of its end.
 -- Returns {generation, pool} if that made the agent ready.
 -- include: clock
 -- include: ready
-local function send(agent, run, record, output)
+local function send(agent, run, record, output, callback)
   local seq = redis.call('HINCRBY', K.meta(), 'seq', 1)
   redis.call('HSET', K.run(run), 'record', record, 'status', 'created', 'created_at', MICROS, 'output', output)
+  if callback == '1' then redis.call('HSET', K.run(run), 'callback', '1') end
   redis.call('ZADD', K.runs(), seq, run)
   redis.call('ZADD', K.agent_runs(agent), seq, run)
   redis.call('RPUSH', K.agent_inbox(agent), run)

@@ -4,6 +4,7 @@
 --       7 messages as JSON [[id, body, '1' if it is output, '1' if it asks for its caller's word], …]
 --       8 usage of the run as JSON  9 tokens in context  10 steps so far  11 versions seen as JSON
 --       12 stop reason or ''  13 status  14 error as JSON or ''  15 seconds the run is kept
+--       16 '1' if the stop reason is only noted: something is left to do before the run ends
 -- Reply {'ok', agent, generation, pool, …} (agents that waited for the run's end)  {'fence'}
 -- include: fence
 -- include: messages
@@ -24,7 +25,9 @@ end
 redis.call('HSET', K.run(run), 'usage', ARGV[8], 'context_tokens', ARGV[9], 'step_count', ARGV[10], 'seen', ARGV[11])
 redis.call('HDEL', K.run(run), 'step_id')
 redis.call('DEL', K.run_calls(run))
-if ARGV[12] ~= '' then
+if ARGV[16] == '1' then
+  redis.call('HSET', K.run(run), 'stop', ARGV[12])
+elseif ARGV[12] ~= '' then
   run_end(agent, run, ARGV[12], ARGV[13], ARGV[14], ARGV[15])
 else
   redis.call('PUBLISH', K.output(), run .. ' running')

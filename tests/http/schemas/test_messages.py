@@ -191,11 +191,9 @@ def test_system_is_another_name_of_override_system_which_goes_first() -> None:
 @pytest.mark.parametrize(
     ("field", "empty", "asked"),
     [
-        ("client_skills", [], [{"name": "ls", "description": "list", "location": "/"}]),
-        ("include_compaction_messages", False, True),
         ("return_logprobs", False, True),
         ("return_token_ids", False, True),
-        ("callback_url", None, "https://example.com"),
+        ("top_logprobs", None, 3),
     ],
 )
 def test_what_would_be_ignored_is_refused_unless_it_asks_for_nothing(
@@ -217,9 +215,44 @@ def test_tools_of_the_caller_are_kept_with_the_run() -> None:
         run_options(body(client_tools=[*given, given[0]]))
 
 
-def test_the_way_to_do_without_a_callback_is_told() -> None:
-    with pytest.raises(Invalid, match=r"poll GET /v1/runs/\{id\}$"):
-        run_options(body(callback_url="https://example.com"))
+def test_skills_thinking_and_summaries_are_options_of_the_run() -> None:
+    skill = {"name": "ls", "description": "list", "location": "/"}
+    asked = run_options(
+        body(client_skills=[skill], include_compaction_messages=True, enable_thinking="false")
+    )
+    assert asked == RunOptions(client_skills=[skill], include_compaction_messages=True, enable_thinking=False)
+    assert run_options(body(client_skills=[], enable_thinking=True)) == RunOptions()
+
+
+IMAGE = {"type": "base64", "media_type": "image/png", "data": "aGk="}
+
+
+@pytest.mark.parametrize("source", [IMAGE, {"type": "url", "url": "https://example.com/a.png"}])
+def test_images_are_kept_as_they_were_sent(source: dict[str, Any]) -> None:
+    content = [{"type": "text", "text": "look"}, {"type": "image", "source": source}]
+    [message] = new_messages(body(messages=[{"role": "user", "content": content}]))
+    assert message.content == content
+
+
+def test_an_image_that_is_a_file_here_is_refused_with_the_remedy() -> None:
+    content = [{"type": "image", "source": {"type": "letta", "file_id": "file-1"}}]
+    with pytest.raises(Invalid, match=r"^content: an image of type letta .* send it as base64$"):
+        new_messages(body(messages=[{"role": "user", "content": content}]))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"type": "url"},
+        {"type": "url", "url": "file:///etc/passwd"},
+        {"type": "base64", "data": "aGk="},
+        {"type": "base64", "media_type": "text/plain", "data": "aGk="},
+        {"type": "base64", "media_type": "image/png", "data": ""},
+    ],
+)
+def test_an_image_that_no_provider_could_read_is_refused(source: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        body(messages=[{"role": "user", "content": [{"type": "image", "source": source}]}])
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 async def sent(standin: Standin, model: AnthropicModel, asked: ModelRequest) -> dict[str, Any]:
     standin.will(Answer(text="ok"))
     await model.answer(asked)
+    assert model.payload(asked) == standin.bodies[-1], "what is shown is not what is sent"
     return standin.bodies[-1]
 
 

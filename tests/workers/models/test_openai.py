@@ -52,6 +52,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 async def sent(standin: Standin, model: OpenAIModel, asked: ModelRequest) -> dict[str, Any]:
     standin.will(Answer(text="ok"))
     await model.answer(asked)
+    assert model.payload(asked) == standin.bodies[-1], "what is shown is not what is sent"
     return standin.bodies[-1]
 
 
@@ -169,14 +170,17 @@ async def test_parts_become_text_and_image_urls(standin: Standin, model: OpenAIM
     parts = [
         {"type": "text", "text": "What is this?"},
         {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}},
-        {"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "R0lG"}},
+        {
+            "type": "image",
+            "source": {"type": "base64", "media_type": "image/gif", "data": "R0lG", "detail": "low"},
+        },
         {"type": "image", "source": {"type": "letta", "file_id": "file-1"}},
     ]
     body = await sent(standin, model, request(user(parts), model="gpt-4o"))
     assert body["messages"][1]["content"] == [
         {"type": "text", "text": "What is this?"},
         {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
-        {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lG"}},
+        {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lG", "detail": "low"}},
         {"type": "text", "text": "(A part of type image was left out.)"},
     ]
 

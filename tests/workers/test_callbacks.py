@@ -1,0 +1,232 @@
+"""Callbacks: posted once when a run has ended, to addresses that may be called; the run shows how it went."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from service.bootstrap import Service
+from service.callbacks import UNKNOWN
+from service.errors import StoreUnreachable
+from service.records.agents import Agent
+from service.records.messages import NewMessage
+from service.records.runs import Run
+from tests.workers.bench import PERSON, WS, Bench, WorkerKilled, says, wait_until
+from workers import callbacks
+from workers.callbacks import Caller
+
+pytestmark = pytest.mark.anyio
+
+
+class Receiver:
+    """Somebody who wants to be told: a server that takes one request per connection."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, dict[str, str], Any]] = []
+        self.status = "200 OK"
+        self.silent = False
+        self.url = ""
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        except asyncio.IncompleteReadError:  # given up before anything was said
+            return
+        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+        body = json.loads(await reader.readexactly(int(headers["content-length"])))
+        self.got.append((head[0], headers, body))
+        if self.silent:
+            await reader.read()
+        else:
+            answer = f"HTTP/1.1 {self.status}\r\nlocation: {self.url}/other\r\ncontent-length: 0\r\n\r\n"
+            writer.write(answer.encode())
+        writer.close()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    found = Receiver()
+    server = await asyncio.start_server(found.take, "127.0.0.1", 0)
+    found.url = f"http://localhost:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield found
+
+
+@pytest.fixture
+def caller(service: Service) -> Caller:
+    return Caller(service)
+
+
+async def ended(bench: Bench, url: str, *, private: bool = True, **entry: Any) -> tuple[Agent, Run]:
+    """A run that was to be told of, and has ended."""
+    agent = await bench.agent()
+    script = json.dumps({"script": [entry or says("Hello.")]})
+    run = await bench.service.messages.send(
+        WS,
+        agent.id,
+        [NewMessage(content=script)],
+        background=True,
+        callback_url=url,
+        callback_private=private,
+    )
+    await bench.carry(agent)
+    return agent, await bench.service.runs.read(WS, run.id)
+
+
+async def test_the_end_of_a_run_is_posted_once(bench: Bench, caller: Caller, receiver: Receiver) -> None:
+    _, run = await ended(bench, f"{receiver.url}/runs?x=1")
+    assert run.callback_sent_at is None
+    assert await caller.tell(WS) is True
+    assert await caller.tell(WS) is False
+    [(line, headers, body)] = receiver.got
+    assert line == "POST /runs?x=1 HTTP/1.1"
+    assert headers["host"] == receiver.url.removeprefix("http://")
+    assert body == {
+        "run_id": run.id,
+        "status": "completed",
+        "completed_at": body["completed_at"],
+        "metadata": {"run_type": "send_message"},
+    }
+    assert body["completed_at"].endswith("Z")
+    told = await bench.service.runs.read(WS, run.id)
+    assert told.callback_sent_at is not None
+    assert (told.callback_status_code, told.callback_error) == (200, None)
+
+
+async def test_a_failure_and_a_cancelled_run_are_told_too(
+    bench: Bench, caller: Caller, receiver: Receiver
+) -> None:
+    await ended(bench, receiver.url, error="llm_rate_limit", message="slow down")
+    agent = await bench.agent()
+    waiting = await bench.service.messages.send(
+        WS, agent.id, [NewMessage(content="x")], callback_url=receiver.url, callback_private=True
+    )
+    await bench.service.runs.cancel(WS, waiting.id)
+    await caller.tell(WS)
+    failed, cancelled = sorted((body for _, _, body in receiver.got), key=lambda body: -len(body["metadata"]))
+    assert (failed["status"], failed["metadata"]["error"]["type"]) == ("failed", "llm_rate_limit")
+    assert (cancelled["status"], cancelled["run_id"]) == ("cancelled", waiting.id)
+
+
+async def test_redirects_are_not_followed(bench: Bench, caller: Caller, receiver: Receiver) -> None:
+    receiver.status = "307 Temporary Redirect"
+    _, run = await ended(bench, receiver.url)
+    await caller.tell(WS)
+    assert len(receiver.got) == 1
+    assert (await bench.service.runs.read(WS, run.id)).callback_status_code == 307
+
+
+async def test_whoever_does_not_answer_in_time_is_given_up(
+    bench: Bench, caller: Caller, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert callbacks.TIMEOUT_S == 5
+    monkeypatch.setattr(callbacks, "TIMEOUT_S", 0.1)
+    receiver.silent = True
+    _, run = await ended(bench, receiver.url)
+    await caller.tell(WS)
+    told = await bench.service.runs.read(WS, run.id)
+    assert (told.callback_status_code, told.callback_error) == (None, "no answer within 0.1 s")
+
+
+async def test_an_address_where_nobody_is_leaves_an_error(bench: Bench, caller: Caller) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        _, run = await ended(bench, f"http://127.0.0.1:{free.getsockname()[1]}/x")
+        await caller.tell(WS)
+    told = await bench.service.runs.read(WS, run.id)
+    assert told.callback_error == "could not be sent: ConnectError"
+
+
+async def test_a_private_address_is_not_called_whatever_it_is_named(
+    bench: Bench, caller: Caller, receiver: Receiver
+) -> None:
+    _, run = await ended(bench, receiver.url, private=False)
+    await caller.tell(WS)
+    assert receiver.got == []
+    error = (await bench.service.runs.read(WS, run.id)).callback_error
+    assert error is not None
+    assert error.startswith("not sent: its address lies in a private network")
+
+
+async def test_the_default_ports_are_those_of_the_scheme(
+    bench: Bench, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def address(host: str, port: int, run: Run) -> str:
+        asked.append((host, port))
+        raise callbacks.Refused("not now")
+
+    monkeypatch.setattr(callbacks, "_address", address)
+    for url in ("http://a.example/x", "https://b.example/x", "https://c.example:8443/x"):
+        await ended(bench, url)
+    await caller.tell(WS)
+    assert sorted(asked) == [("a.example", 80), ("b.example", 443), ("c.example", 8443)]
+
+
+async def test_a_worker_that_dies_while_it_tells_leaves_an_error_and_nobody_tells_again(
+    bench: Bench, caller: Caller, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, run = await ended(bench, receiver.url)
+
+    async def dies(run: Run) -> int:
+        raise WorkerKilled
+
+    with monkeypatch.context() as broken:
+        broken.setattr(callbacks, "_post", dies)
+        with pytest.raises(WorkerKilled):
+            await caller.tell(WS)
+    assert await Caller(bench.service).tell(WS) is False
+    assert receiver.got == []
+    assert (await bench.service.runs.read(WS, run.id)).callback_error == UNKNOWN
+
+
+async def test_a_run_that_was_deleted_is_told_of_no_more(
+    bench: Bench, caller: Caller, receiver: Receiver
+) -> None:
+    _, run = await ended(bench, receiver.url)
+    await bench.service.runs.delete(WS, run.id)
+    assert await caller.tell(WS) is False
+    await bench.service.callbacks.settle(WS, run.id, 200, None)
+
+
+async def test_a_worker_tells_as_soon_as_it_is_rung_and_outlives_the_store(
+    bench: Bench, caller: Caller, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "PAUSE_S", 0.01)
+    monkeypatch.setattr(callbacks, "LOOK_AGAIN_S", 0.01)
+    take, away = bench.service.callbacks.take, 1
+
+    async def sometimes(ws: str) -> list[Run]:
+        nonlocal away
+        away -= 1
+        if away >= 0:
+            raise StoreUnreachable("the store does not answer")
+        return await take(ws)
+
+    monkeypatch.setattr(bench.service.callbacks, "take", sometimes)
+    task = asyncio.create_task(caller.run())
+    try:
+        await ended(bench, receiver.url)
+
+        async def told() -> bool:
+            return bool(receiver.got)
+
+        await wait_until("the receiver was told", told)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_an_agent_that_is_deleted_has_its_open_runs_told(
+    bench: Bench, caller: Caller, receiver: Receiver
+) -> None:
+    agent = await bench.agent()
+    sent = [NewMessage(content="x")]
+    await bench.service.messages.send(WS, agent.id, sent, callback_url=receiver.url, callback_private=True)
+    await bench.service.agents.delete(WS, agent.id, PERSON)
+    await caller.tell(WS)
+    assert [body["status"] for _, _, body in receiver.got] == ["cancelled"]
