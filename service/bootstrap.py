@@ -13,6 +13,7 @@ from service.blocks import Blocks
 from service.catalog import Catalog
 from service.changes import Changes
 from service.errors import StoreUnreadable
+from service.identities import Identities
 from service.leases import Leases
 from service.messages import Messages
 from service.output import Output
@@ -25,6 +26,7 @@ from service.store.client import StoreClient
 from service.store.keys import SCHEMA, SCHEMA_KEY, WORKSPACES_KEY
 from service.store.queue import QueueStore
 from service.subscriptions import Subscriptions
+from service.tags import Tags
 
 log = structlog.get_logger()
 
@@ -43,6 +45,8 @@ class Service:
     leases: Leases
     changes: Changes
     subscriptions: Subscriptions
+    identities: Identities
+    tags: Tags
     queue: QueueStore
     bell: Bell
     store: StoreClient
@@ -72,6 +76,8 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         leases=Leases(store, settings, jobs),
         changes=changes,
         subscriptions=Subscriptions(store, agents, blocks, changes, jobs, now),
+        identities=Identities(store),
+        tags=Tags(store),
         queue=queue,
         bell=bell,
         store=store,

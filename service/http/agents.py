@@ -82,7 +82,8 @@ async def update(call: Call[Nothing, UpdateAgent]) -> Response:
 async def delete(call: Call[Nothing, Nothing]) -> Response:
     """Delete an agent
 
-    Its blocks stay.
+    Its blocks stay, only detached, private ones too (V1's way). Its messages go with it, and its runs that
+    have not ended are cancelled.
     """
     agent_id = call.path["agent_id"]
     await call.service.agents.delete(call.ws, agent_id, call.by)
@@ -116,7 +117,9 @@ async def agents_answer(call: Call[Any, Any], agents: Sequence[Agent], relations
 
 async def _state(call: Call[Any, Any], agent: Agent, relations: Relations) -> AgentState:
     blocks = await call.service.blocks.of_agent(call.ws, agent.id) if "blocks" in relations else []
-    return agent_state(agent, blocks, relations)
+    known = agent.identity_ids if "identities" in relations else []
+    identities = await call.service.identities.read_many(call.ws, known) if known else []
+    return agent_state(agent, blocks, relations, identities)
 
 
 ROUTES = [

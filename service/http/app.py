@@ -13,11 +13,13 @@ from service.http import (
     changes,
     core_memory,
     health,
+    identities,
     messages,
     models,
     runs,
     steps,
     subscriptions,
+    tags,
     tools,
 )
 from service.http.docs import documentation
@@ -36,6 +38,8 @@ ROUTES: list[Route] = [
     *runs.ROUTES,
     *steps.ROUTES,
     *models.ROUTES,
+    *identities.ROUTES,
+    *tags.ROUTES,
     *health.ROUTES,
 ]
 

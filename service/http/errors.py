@@ -23,6 +23,7 @@ from service.errors import (
     Expired,
     IdReused,
     Invalid,
+    KeyTaken,
     LabelTaken,
     LineOutOfRange,
     ManyMatches,
@@ -32,6 +33,7 @@ from service.errors import (
     NothingActive,
     StoreUnreachable,
     StoreUnreadable,
+    TooWide,
     UnknownModel,
 )
 from service.records.runs import RunError
@@ -171,10 +173,12 @@ REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
     BlockFull: _invalid,
     BlockReadOnly: _invalid,
     NoMatch: _invalid,
+    TooWide: _invalid,
     ManyMatches: _invalid,
     LineOutOfRange: _invalid,
     UnknownModel: _unknown_model,
     EditConflict: _conflict,
+    KeyTaken: _detail(409, "CONFLICT: ", x_should_retry="false"),
     LabelTaken: _detail(409, "CONFLICT: ", x_should_retry="false"),
     IdReused: _detail(409, "CONFLICT: ", x_should_retry="false"),
     NothingActive: _detail(409, "CONFLICT: ", x_should_retry="false"),

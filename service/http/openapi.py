@@ -23,6 +23,7 @@ API, so the `letta-client` SDKs work against this server; what Blockwire adds sa
 """
 _PATH_WORDS = {
     "block_label": "the label the agent sees the block under; it may hold slashes, or %2F for them",
+    "identity_id": "as `POST /v1/identities/` answered it",
     "run_id": "as `POST …/messages/async` answered it",
     "subscription_id": "as `POST …/subscriptions` answered it",
 }

@@ -9,12 +9,16 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from service.records.base import Page
+from service.records.base import ROWS_AT_MOST, Page
 
 Item = TypeVar("Item")
 AT_MOST = 10_000
 """Rows that one answer holds, whatever limit was asked for."""
 CEILING = f"0, or more than {AT_MOST}, means {AT_MOST}"
+LOOKS = (
+    f"no index answers this: a request reads {ROWS_AT_MOST} rows at the most. A page may then be shorter "
+    "than `limit`, and only an empty one is the end; with nothing found, 400 says from where to go on"
+)
 
 
 class PageQuery(BaseModel):

@@ -8,7 +8,8 @@ from service.records.messages import Message
 from service.records.runs import Ready, Run
 from service.store.client import StoreClient
 from service.store.keys import key
-from service.store.pages import page_of
+from service.store.pages import Term, page_of
+from service.store.places import Creation
 from service.store.runs import record_of
 
 
@@ -46,7 +47,8 @@ class MessageStore:
         for cursor in (page.after, page.before):
             if cursor is not None and await self._store.score(index, cursor) is None:
                 raise NotFound("message", cursor)
-        return await self.read_many(ws, agent_id, await page_of(self._store, index, page))
+        ids = await page_of(self._store, Creation(index), [Term([index])], page)
+        return await self.read_many(ws, agent_id, ids)
 
     async def context(self, ws: str, agent_id: str) -> list[Message]:
         """The messages in context, oldest first, the system prompt in front."""

@@ -7,12 +7,15 @@ import pytest
 from service.records.base import Page
 from service.store import pages
 from service.store.client import StoreClient
-from service.store.pages import page_of, rows_of
+from service.store.pages import Term, page_of, rows_of
+from service.store.places import Creation
 from tests.store.team import raw
 
 pytestmark = pytest.mark.anyio
 
 INDEX = "index"
+AXIS = Creation(INDEX, "gone")
+TERMS = [Term([INDEX])]
 
 
 def ids(low: int, high: int) -> list[str]:
@@ -32,7 +35,7 @@ async def walked(
     found: list[str] = []
     page: list[str] | None = None
     for number in range(1000):
-        page = await page_of(store, INDEX, step(page))
+        page = await page_of(store, AXIS, TERMS, step(page))
         if not page:
             return found
         found += page
@@ -61,7 +64,7 @@ async def test_pages_go_back_as_they_went(store: StoreClient, descending: bool) 
     await fill(store, 0, 250)
     order = ids(0, 250)[:: -1 if descending else 1]
     before, found = order[-1], [order[-1]]
-    while page := await page_of(store, INDEX, Page(limit=40, before=before, descending=descending)):
+    while page := await page_of(store, AXIS, TERMS, Page(limit=40, before=before, descending=descending)):
         assert page == [id for id in order if id in page]
         found = page + found
         before = page[0]
@@ -103,21 +106,25 @@ async def test_new_rows_do_not_disturb_a_walk_towards_the_oldest(store: StoreCli
 async def test_a_page_lies_between_two_cursors(store: StoreClient) -> None:
     await fill(store, 0, 10)
     between = Page(after="id-2", before="id-6", limit=2)
-    assert await page_of(store, INDEX, between) == ["id-3", "id-4"]
-    assert await page_of(store, INDEX, between.model_copy(update={"limit": None})) == ids(3, 6)
+    assert await page_of(store, AXIS, TERMS, between) == ["id-3", "id-4"]
+    assert await page_of(store, AXIS, TERMS, between.model_copy(update={"limit": None})) == ids(3, 6)
     backward = Page(after="id-6", before="id-2", descending=True)
-    assert await page_of(store, INDEX, backward) == ["id-5", "id-4", "id-3"]
+    assert await page_of(store, AXIS, TERMS, backward) == ["id-5", "id-4", "id-3"]
 
 
 async def test_an_unknown_cursor_starts_the_list_over(store: StoreClient) -> None:
     await fill(store, 0, 10)
-    assert await page_of(store, INDEX, Page(limit=2, after="id-x")) == ["id-0", "id-1"]
-    assert await page_of(store, INDEX, Page(limit=2, before="id-x")) == ["id-0", "id-1"]
+    assert await page_of(store, AXIS, TERMS, Page(limit=2, after="id-x")) == ["id-0", "id-1"]
+    assert await page_of(store, AXIS, TERMS, Page(limit=2, before="id-x")) == ["id-0", "id-1"]
 
 
 async def test_an_empty_list_is_a_page_too(store: StoreClient) -> None:
-    assert await page_of(store, INDEX, Page()) == []
-    assert await page_of(store, INDEX, Page(limit=None, descending=True)) == []
+    assert await page_of(store, AXIS, TERMS, Page()) == []
+    assert await page_of(store, AXIS, TERMS, Page(limit=None, descending=True)) == []
+
+
+async def take(found: Sequence[str]) -> list[str]:
+    return list(found)
 
 
 async def even(found: Sequence[str]) -> list[str]:
@@ -132,12 +139,12 @@ async def test_rows_a_filter_leaves_out_are_made_up_for(
     await fill(store, 0, 500)
     expected = (await even(ids(0, 500)))[:: -1 if descending else 1]
     page = Page(limit=limit, descending=descending)
-    assert await rows_of(store, INDEX, page, even) == expected[:limit]
+    assert await rows_of(store, AXIS, TERMS, page, take, even) == expected[:limit]
     if limit:
         after = page.model_copy(update={"after": expected[0]})
-        assert await rows_of(store, INDEX, after, even) == expected[1 : limit + 1]
+        assert await rows_of(store, AXIS, TERMS, after, take, even) == expected[1 : limit + 1]
         before = page.model_copy(update={"before": expected[200]})
-        assert await rows_of(store, INDEX, before, even) == expected[200 - limit : 200]
+        assert await rows_of(store, AXIS, TERMS, before, take, even) == expected[200 - limit : 200]
 
 
 async def test_a_filter_that_wants_nothing_asks_in_chunks_that_grow(
@@ -151,5 +158,5 @@ async def test_a_filter_that_wants_nothing_asks_in_chunks_that_grow(
         asked.append(len(found))
         return []
 
-    assert await rows_of(store, INDEX, Page(limit=1), none) == []
+    assert await rows_of(store, AXIS, TERMS, Page(limit=1), take, none) == []
     assert asked == [1, 2, 4, 8, 16, 32, 64, 100, 100, 100, 73]

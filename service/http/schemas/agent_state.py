@@ -13,11 +13,13 @@ from pydantic import BaseModel, Field
 
 from service import tools
 from service.http.schemas.blocks import BlockResponse, block_response
+from service.http.schemas.identities import IdentityResponse, identity_response
 from service.http.schemas.models import EmbeddingConfig, LLMConfig
 from service.http.schemas.tools import ToolResponse, tool_response
 from service.records.agents import Agent
 from service.records.base import iso
 from service.records.blocks import Block
+from service.records.identities import Identity
 from service.records.runs import StopReason
 
 Relations = frozenset[str]
@@ -83,7 +85,7 @@ RULE_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 class AgentState(BaseModel):
-    """An agent. `pool` is Blockwire's, the rest is V1's."""
+    """An agent. `pool` and what follows it are Blockwire's, the rest is V1's."""
 
     created_by_id: str | None = None
     last_updated_by_id: str | None = None
@@ -117,7 +119,7 @@ class AgentState(BaseModel):
     deployment_id: str | None = None
     entity_id: str | None = None
     identity_ids: list[str] = []
-    identities: list[dict[str, Any]] = []
+    identities: list[IdentityResponse] = []
     pending_approval: dict[str, Any] | None = None
     message_buffer_autoclear: bool = False
     enable_sleeptime: bool | None = None
@@ -131,10 +133,20 @@ class AgentState(BaseModel):
     per_file_view_window_char_limit: int | None = None
     hidden: bool | None = None
     pool: str = Field(description="the worker pool that runs it")
+    source_ids: list[str] = Field(default=[], description="as given; there are no sources here")
+    include_default_source: bool | None = Field(default=None, description="as given; nothing acts on it")
+    project: str | None = Field(default=None, description="as given; nothing acts on it")
+    memory_variables: dict[str, str] | None = Field(default=None, description="as given; nothing acts on it")
+    actor_id: str | None = Field(default=None, description="as given; nothing acts on it")
 
 
-def agent_state(agent: Agent, blocks: Sequence[Block], relations: Relations = ALL) -> AgentState:
-    """The answer for an agent; `blocks` may be left empty where `relations` has none."""
+def agent_state(
+    agent: Agent,
+    blocks: Sequence[Block],
+    relations: Relations = ALL,
+    identities: Sequence[Identity] = (),
+) -> AgentState:
+    """The answer for an agent; `blocks` and `identities` may be left empty where `relations` has none."""
     shown = [block_response(block) for block in blocks] if "blocks" in relations else []
     secrets = _variables(agent) if "secrets" in relations else []
     ended = agent.last_run_completion
@@ -154,6 +166,7 @@ def agent_state(agent: Agent, blocks: Sequence[Block], relations: Relations = AL
             "tool_exec_environment_variables": secrets,
             "secrets": secrets,
             "identity_ids": agent.identity_ids if "identities" in relations else [],
+            "identities": [identity_response(identity) for identity in identities],
         }
     )
 
