@@ -59,8 +59,9 @@ class Budget:
         """Counts rows that were read; a long text counts as several."""
         self.looked += rows
 
-    def spent(self, ids: int) -> bool:
-        return self._rows is not None and (self.looked >= self._rows or ids >= IDS_AT_MOST)
+    def left(self, ids: int) -> int | None:
+        """How many more rows may be looked at, after so many ids; None for any number."""
+        return None if self._rows is None else max(0, min(self._rows - self.looked, IDS_AT_MOST - ids))
 
 
 class Walk:
@@ -188,11 +189,12 @@ async def rows_of(
     most = IDS_CHUNK if keep is None else CHUNK
     size = CHUNK if page.limit is None else min(CHUNK, max(page.limit, 1))
     while not walk.ended and (page.limit is None or len(rows) < page.limit):
-        if budget.spent(walk.looked):
+        left = budget.left(walk.looked)
+        if left == 0:
             if rows:
                 break
             raise TooWide(walk.looked, f"{'before' if walk.backward else 'after'}={walk.at}")
-        ids = await walk.next(size)
+        ids = await walk.next(size if left is None else min(size, left))
         if keep is not None:
             budget.spend(len(ids))
             ids = await keep(ids)
@@ -220,10 +222,11 @@ async def count_of(
     walk = await Walk.through(store, axis, terms, Page())
     found = 0
     while not walk.ended:
-        ids = await walk.next(IDS_CHUNK if keep is None else CHUNK)
+        left = IDS_CHUNK if keep is None else budget.left(0)
+        if left == 0:
+            raise TooWide(walk.looked, None)
+        ids = await walk.next(IDS_CHUNK if keep is None else min(CHUNK, left or CHUNK))
         if keep is not None:
-            if budget.spent(0):
-                raise TooWide(budget.looked, None)
             budget.spend(len(ids))
             ids = await keep(ids)
         found += len(ids)
