@@ -227,9 +227,9 @@ def _given(body: AgentSettings, names: Sequence[str]) -> dict[str, Any]:
         raise Invalid("max_files_open", f"must not be more than {MOST_FILES_OPEN}")
     given = {name: _plain(value) for name in names if (value := getattr(body, name, None)) is not None}
     if body.folder_ids is not None:
-        given["source_ids"] = [*given.get("source_ids", ()), *body.folder_ids]
+        given["source_ids"] = list(dict.fromkeys([*given.get("source_ids", ()), *body.folder_ids]))
     if body.tool_exec_environment_variables is not None:
-        given.setdefault("secrets", body.tool_exec_environment_variables)
+        given["secrets"] = body.tool_exec_environment_variables | given.get("secrets", {})
     return given
 
 
