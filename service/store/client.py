@@ -195,6 +195,10 @@ class StoreClient:
         """The scores of the members in each of the sorted sets, in one round trip."""
         return await self.together([("ZMSCORE", name, *members) for name in names])
 
+    async def overlap(self, names: Sequence[str]) -> int:
+        """How many members all of the sorted sets have; the store takes as long as the smallest asks."""
+        return cast(int, (await self.together([("ZINTERCARD", *names)]))[0])
+
     async def entries(
         self, name: str, after: str = "-", upto: str = "+", limit: int | None = None
     ) -> list[tuple[str, dict[str, str]]]:
@@ -244,6 +248,7 @@ _COMMANDS: dict[str, Callable[[Any, list[str]], Any]] = {
     "ZRANGE": lambda pipe, args: pipe.zrange(args[0], 0, -1),
     "ZCARD": lambda pipe, args: pipe.zcard(args[0]),
     "ZSCORE": lambda pipe, args: pipe.zscore(args[0], args[1]),
+    "ZINTERCARD": lambda pipe, args: pipe.zintercard(len(args), args),
     "ZMSCORE": lambda pipe, args: pipe.zmscore(args[0], args[1:]),
     "ZRANGEBYSCORE": lambda pipe, args: pipe.zrangebyscore(
         args[0], args[1], args[2], start=0, num=int(args[3]), withscores=True
@@ -256,7 +261,6 @@ _COMMANDS: dict[str, Callable[[Any, list[str]], Any]] = {
         args[0], args[1], args[2], start=0, num=int(args[3])
     ),
     "HGET": lambda pipe, args: pipe.hget(args[0], args[1]),
-    "EXISTS": lambda pipe, args: pipe.exists(args[0]),
     "LRANGE": lambda pipe, args: pipe.lrange(args[0], 0, -1),
     "GET": lambda pipe, args: pipe.get(args[0]),
 }

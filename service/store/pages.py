@@ -208,6 +208,21 @@ async def rows_of(
     return rows[::-1] if walk.backward else rows
 
 
+async def _counted_there(store: StoreClient, terms: Sequence[Term]) -> int | None:
+    """The count of what the store itself can count in a moment; None for anything else."""
+    if len(terms) == 1 and terms[0].apart:
+        return await size_of(store, terms[0])
+    indexes = [index for term in terms for index in term.indexes]
+    in_all = all(len(term.indexes) == 1 for term in terms)
+    if not in_all and (len(terms) > 1 or len(indexes) != 2):
+        return None
+    sizes = await store.together([("ZCARD", index) for index in indexes])
+    if min(sizes) > IDS_AT_MOST:
+        return None
+    overlap = await store.overlap(indexes)
+    return overlap if in_all else sum(sizes) - overlap
+
+
 async def count_of(
     store: StoreClient,
     axis: Axis,
@@ -216,8 +231,8 @@ async def count_of(
     budget: Budget | None = None,
 ) -> int:
     """How many rows lie in all of the terms; none is loaded unless `keep` looks at them. Raises TooWide."""
-    if keep is None and len(terms) == 1 and terms[0].apart:
-        return await size_of(store, terms[0])
+    if keep is None and (known := await _counted_there(store, terms)) is not None:
+        return known
     budget = budget or Budget()
     walk = await Walk.through(store, axis, terms, Page())
     found = 0

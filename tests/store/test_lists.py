@@ -1,4 +1,4 @@
-"""Lists of blocks, agents, runs and steps: indexes follow what they are of; what no index answers is bounded."""
+"""Lists of blocks, agents, runs, steps: indexes follow what they are of; what none answers is bounded."""
 
 from typing import Any
 

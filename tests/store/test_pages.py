@@ -241,7 +241,24 @@ async def test_counts_know_indexes_that_overlap_from_those_that_do_not(store: St
     assert await count_of(store, AXIS, terms(["a", "c"])) == 15
     assert await count_of(store, AXIS, terms(["a", "b"], apart=False)) == 15
     assert await count_of(store, AXIS, terms(["a"], ["b"])) == 5
+    assert await count_of(store, AXIS, terms(["a", "b", "c"], apart=False)) == 20
+    assert await count_of(store, AXIS, terms(["a", "c"], ["b", "none"])) == 5
     assert await count_of(store, AXIS, terms([])) == await count_of(store, AXIS, terms(["a"], [])) == 0
+
+
+async def test_a_count_that_would_hold_the_store_up_is_made_in_parts(
+    store: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mark(store, "a", range(10))
+    await mark(store, "b", range(5, 15))
+    monkeypatch.setattr(pages, "IDS_AT_MOST", 9)
+
+    async def never(self: StoreClient, names: Sequence[str]) -> int:
+        pytest.fail("the store was held up")
+
+    monkeypatch.setattr(StoreClient, "overlap", never)
+    assert await count_of(store, AXIS, terms(["a", "b"], apart=False)) == 15
+    assert await count_of(store, AXIS, terms(["a"], ["b"])) == 5
 
 
 async def test_nothing_is_in_no_index(store: StoreClient) -> None:
