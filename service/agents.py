@@ -36,6 +36,7 @@ from service.records.ids import new_id
 from service.records.messages import Message
 from service.records.models import ModelEntry
 from service.settings import Settings
+from service.store.agent_lists import AgentLists
 from service.store.agents import AgentStore
 from service.store.client import StoreClient
 from service.store.messages import MessageStore, body_of
@@ -48,11 +49,9 @@ POOL = re.compile(r"[a-z0-9_-]{1,40}")
 _COPIED = (
     "description",
     "metadata",
-    "tags",
     "tool_rules",
     "secrets",
     "source_ids",
-    "identity_ids",
     "project_id",
     "template_id",
     "base_template_id",
@@ -67,6 +66,8 @@ _COPIED = (
     "compaction_settings",
     "model_settings",
 )
+_ONLY_KEPT = ("include_default_source", "project", "memory_variables", "actor_id")
+"""What only a creation names and nothing acts on."""
 Clock = Callable[[], Micros]
 
 
@@ -85,6 +86,7 @@ class Agents:
     ) -> None:
         seconds = settings.run_days * 86_400
         self._store = AgentStore(store, settings.history_kept, settings.change_count, seconds)
+        self._lists = AgentLists(store)
         self._messages = MessageStore(store)
         self._blocks = blocks
         self._tools = tools
@@ -114,6 +116,7 @@ class Agents:
                     new.agent_type, tools, model_name, new.include_base_tool_rules, new.tool_rules
                 )
                 or None,
+                **{name: getattr(new, name) for name in _ONLY_KEPT},
                 "message_buffer_autoclear": row.autoclear or agent.message_buffer_autoclear,
                 "hidden": True if new.hidden is None and "role:subagent" in agent.tags else agent.hidden,
             }
@@ -143,7 +146,8 @@ class Agents:
         def change(agent: Agent) -> Agent:
             return self._from_fields(agent, fields).model_copy(update=given)
 
-        return await self.change(ws, agent_id, change, by, fields.block_ids, fields.message_ids)
+        sets = (fields.block_ids, fields.message_ids, fields.identity_ids)
+        return await self.change(ws, agent_id, change, by, *sets)
 
     async def change(
         self,
@@ -153,11 +157,13 @@ class Agents:
         by: Author,
         block_ids: Sequence[str] | None = None,
         message_ids: Sequence[str] | None = None,
+        identity_ids: Sequence[str] | None = None,
     ) -> Agent:
         """Applies a change to the agent as it is now, again if others changed it meanwhile."""
         for _ in range(CONFIGURE_TRIES):
             before, rev = await self._store.read_with_rev(ws, agent_id)
-            if await self._store.update(ws, before, rev, change(before), block_ids, message_ids, by):
+            sets = (block_ids, message_ids, by, identity_ids)
+            if await self._store.update(ws, before, rev, change(before), *sets):
                 return await self.read(ws, agent_id)
         raise BlockwireError("the agent is being changed by others all the time; try again")
 
@@ -166,21 +172,12 @@ class Agents:
         await self._queue.nudge(ws, await self._store.delete(ws, agent_id, by))
 
     async def find(self, ws: str, query: AgentQuery, page: Page) -> list[Agent]:
-        """One page of the agents that a query asks for, by creation unless it says otherwise."""
-        if query.order_by != "created_at":
-            return await self._sorted(ws, query, page)
-        tag = query.tags[0] if query.tags and (query.match_all_tags or len(query.tags) == 1) else None
-        return await self._store.page(
-            ws,
-            page,
-            lambda agent: _matches(agent, query),
-            name=query.name,
-            tag=tag if query.name is None else None,
-        )
+        """One page of the agents that a query asks for, in the order it says. Raises TooWide."""
+        return await self._lists.page(ws, query, page)
 
     async def count(self, ws: str, query: AgentQuery) -> int:
-        every = query.model_copy(update={"order_by": "created_at"})
-        return len(await self.find(ws, every, Page(limit=None)))
+        """How many agents a query asks for. Raises TooWide."""
+        return await self._lists.count(ws, query)
 
     async def reset_messages(self, ws: str, agent_id: str, *, add_first: bool) -> Agent:
         """The context down to message 0, compiled anew, and the first messages of its type if asked.
@@ -219,18 +216,6 @@ class Agents:
         previous = max(0, len(agent.message_ids) - 1)
         return compile_prompt(agent, blocks, previous_messages=previous, at=self._clock())
 
-    async def _sorted(self, ws: str, query: AgentQuery, page: Page) -> list[Agent]:
-        every = await self.find(ws, query.model_copy(update={"order_by": "created_at"}), Page(limit=None))
-        every.sort(key=lambda agent: (getattr(agent, query.order_by) or 0, agent.id), reverse=page.descending)
-        ids = [agent.id for agent in every]
-        start = ids.index(page.after) + 1 if page.after in ids else 0
-        stop = ids.index(page.before) if page.before in ids else len(ids)
-        if page.limit is None:
-            return every[start:stop]
-        if page.before in ids and page.after not in ids:
-            return every[max(start, stop - page.limit) : stop]
-        return every[start : min(stop, start + page.limit)]
-
     def _from_fields(self, agent: Agent, fields: AgentFields) -> Agent:
         """The agent with what is given put in, checked; what is None stays."""
         update: dict[str, Any] = {
@@ -240,8 +225,9 @@ class Agents:
             update["name"] = checked_name(fields.name)
         if fields.system is not None:
             update["system"] = fields.system
-        if fields.tags is not None:
-            update["tags"] = list(dict.fromkeys(fields.tags))
+        for name in ("tags", "identity_ids"):
+            if getattr(fields, name) is not None:
+                update[name] = list(dict.fromkeys(getattr(fields, name)))
         if fields.pool is not None and not POOL.fullmatch(fields.pool):
             raise Invalid("pool", "must be 1 to 40 small letters, digits, - or _")
         for name in ("last_run_completion", "last_run_duration_ms", "last_stop_reason"):
@@ -393,27 +379,3 @@ def _by_label(blocks: Sequence[Block]) -> list[Block]:
     for block in blocks:
         first.setdefault(block.label, block)
     return [first[label] for label in sorted(first)]
-
-
-def _matches(agent: Agent, query: AgentQuery) -> bool:
-    if agent.hidden and not query.show_hidden:
-        return False
-    wanted = {
-        "name": query.name,
-        "project_id": query.project_id,
-        "template_id": query.template_id,
-        "base_template_id": query.base_template_id,
-        "last_stop_reason": query.last_stop_reason,
-    }
-    if any(value is not None and getattr(agent, name) != value for name, value in wanted.items()):
-        return False
-    if query.query_text is not None and query.query_text.casefold() not in agent.name.casefold():
-        return False
-    if query.identity_id is not None and query.identity_id not in agent.identity_ids:
-        return False
-    if query.identifier_keys or query.created_by_id is not None:
-        return False
-    if not query.tags:
-        return True
-    hits = [tag in agent.tags for tag in query.tags]
-    return all(hits) if query.match_all_tags else any(hits)

@@ -22,6 +22,7 @@ from service.records.blocks import DEFAULT_LIMIT, Author, Block, BlockFields, Bl
 from service.records.ids import new_id
 from service.records.runs import Lease
 from service.settings import Settings
+from service.store.block_lists import BlockLists
 from service.store.blocks import BlockStore
 from service.store.client import StoreClient
 
@@ -37,6 +38,7 @@ class Blocks:
 
     def __init__(self, store: StoreClient, settings: Settings) -> None:
         self._store = BlockStore(store, settings.history_kept, settings.change_count)
+        self._lists = BlockLists(store)
 
     async def create(
         self,
@@ -136,25 +138,15 @@ class Blocks:
     async def agents_of(self, ws: str, block_id: str, page: Page) -> list[str]:
         """Ids of the agents a block is attached to. Raises NotFound."""
         await self._store.read(ws, block_id)
-        return await self._store.agents_of(ws, block_id, page)
+        return await self._lists.agents_of(ws, block_id, page)
 
     async def find(self, ws: str, query: BlockQuery, page: Page) -> list[Block]:
-        """One page of the blocks that a query asks for, by creation."""
-
-        async def keep(blocks: list[Block]) -> list[Block]:
-            kept = [block for block in blocks if _matches(block, query)]
-            if query.agents_gt is None and query.agents_lt is None and not query.agents_in:
-                return kept
-            counts = await self._store.agent_counts(ws, [block.id for block in kept])
-            return [block for block, count in zip(kept, counts, strict=True) if _count_matches(count, query)]
-
-        tag = query.tags[0] if query.tags and (query.match_all_tags or len(query.tags) == 1) else None
-        label = query.label
-        return await self._store.page(ws, page, keep, label=label, tag=tag if label is None else None)
+        """One page of the blocks that a query asks for, by creation. Raises TooWide."""
+        return await self._lists.page(ws, query, page)
 
     async def count(self, ws: str, query: BlockQuery) -> int:
-        """How many blocks a query asks for."""
-        return len(await self.find(ws, query, Page(limit=None)))
+        """How many blocks a query asks for. Raises TooWide."""
+        return await self._lists.count(ws, query)
 
 
 def checked_fields(fields: BlockFields) -> BlockFields:
@@ -193,44 +185,3 @@ def _checked_edit(edit: Edit) -> Edit:
     if "\0" in edit.text:
         return edit.model_copy(update={"text": edit.text.replace("\0", "")})
     return edit
-
-
-def _matches(block: Block, query: BlockQuery) -> bool:
-    if block.hidden and not query.show_hidden:
-        return False
-    if query.templates_only != block.is_template:
-        return False
-    return _same(block, query) and _tags_match(block.tags, query) and _searches_match(block, query)
-
-
-def _same(block: Block, query: BlockQuery) -> bool:
-    wanted = {"label": query.label, "template_name": query.name, "project_id": query.project_id}
-    if any(value is not None and getattr(block, name) != value for name, value in wanted.items()):
-        return False
-    # No block has an identity yet, so a filter by one leaves nothing.
-    return query.identity_id is None and not query.identifier_keys
-
-
-def _tags_match(tags: Sequence[str], query: BlockQuery) -> bool:
-    if not query.tags:
-        return True
-    hits = [tag in tags for tag in query.tags]
-    return all(hits) if query.match_all_tags else any(hits)
-
-
-def _searches_match(block: Block, query: BlockQuery) -> bool:
-    label_search = query.label_search if query.label is None else None
-    searches = (
-        (label_search, block.label),
-        (query.description_search, block.description or ""),
-        (query.value_search, block.value),
-    )
-    return all(wanted is None or wanted.casefold() in text.casefold() for wanted, text in searches)
-
-
-def _count_matches(count: int, query: BlockQuery) -> bool:
-    if query.agents_gt is not None and count <= query.agents_gt:
-        return False
-    if query.agents_lt is not None and count >= query.agents_lt:
-        return False
-    return not query.agents_in or count in query.agents_in

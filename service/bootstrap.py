@@ -19,6 +19,7 @@ from service.catalog import Catalog
 from service.changes import Changes
 from service.errors import StoreUnreadable
 from service.history import History
+from service.identities import Identities
 from service.leases import Leases
 from service.messages import Messages
 from service.output import Output
@@ -33,6 +34,7 @@ from service.store.client import StoreClient
 from service.store.keys import SCHEMA, SCHEMA_KEY, WORKSPACES_KEY
 from service.store.queue import QueueStore
 from service.subscriptions import Subscriptions
+from service.tags import Tags
 from service.tool_runs import ToolRuns
 from service.toolbox import Toolbox
 
@@ -63,6 +65,8 @@ class Service:
     subscriptions: Subscriptions
     retries: Retries
     tokens: Tokens
+    identities: Identities
+    tags: Tags
     queue: QueueStore
     bell: Bell
     store: StoreClient
@@ -104,6 +108,8 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         retries=Retries(store),
         subscriptions=Subscriptions(store, agents, blocks, changes, jobs, now),
         tokens=Tokens(store, bell, settings, now),
+        identities=Identities(store),
+        tags=Tags(store),
         queue=queue,
         bell=bell,
         store=store,

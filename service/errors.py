@@ -145,6 +145,16 @@ class AskCircle(BlockwireError):
         self.agents = list(agents)
 
 
+class KeyTaken(BlockwireError):
+    """Another identity of the project has this key."""
+
+    def __init__(self, identifier_key: str, identity_id: str) -> None:
+        super().__init__(
+            f"identifier_key: {identifier_key!r} is the key of {identity_id}; change that one instead"
+        )
+        self.identity_id = identity_id
+
+
 class NothingActive(BlockwireError):
     """The agent has no run that could be cancelled."""
 
@@ -245,6 +255,22 @@ class LastToken(BlockwireError):
             f"{token_id} is the last token of this server, which would be open to everybody on its machine "
             f"without it; make another one first, or use `blockwire token revoke {token_id}` there"
         )
+
+
+class TooWide(BlockwireError):
+    """A query that no index answers looked at as many rows as one request may, and has nothing to show.
+
+    `go_on` is the parameter with which the next request looks further; None for a count.
+    """
+
+    def __init__(self, looked: int, go_on: str | None) -> None:
+        more = "" if go_on is None else f", or look further with {go_on}"
+        nothing = "not all was looked at" if go_on is None else "none of them is what was asked for"
+        super().__init__(
+            f"query: {looked} rows were read and {nothing}; narrow it (label, name or tags){more}"
+        )
+        self.looked = looked
+        self.go_on = go_on
 
 
 class UnknownModel(BlockwireError):

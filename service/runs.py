@@ -11,14 +11,15 @@ from typing import Any, Literal
 
 from service.errors import Invalid, NotBegun, StoreUnreachable
 from service.queue import Queue
-from service.records.base import Page
+from service.records.base import Micros, Page
 from service.records.messages import Message
-from service.records.runs import Run, Step
+from service.records.runs import Run, RunStatus, Step
 from service.settings import Settings
 from service.store.bell import Bell
 from service.store.client import StoreClient
 from service.store.keys import key
 from service.store.messages import MessageStore
+from service.store.run_lists import RunLists
 from service.store.runs import RunStore
 
 BEGUN_WITHIN_S = 600.0
@@ -33,6 +34,7 @@ class Runs:
     def __init__(self, store: StoreClient, settings: Settings, bell: Bell, queue: Queue) -> None:
         self._keep_seconds = settings.run_days * 86_400
         self._store = RunStore(store)
+        self._lists = RunLists(store)
         self._messages = MessageStore(store)
         self._bell = bell
         self._queue = queue
@@ -41,10 +43,22 @@ class Runs:
         return await self._store.read(ws, run_id)
 
     async def find(
-        self, ws: str, agent_id: str | None, page: Page, keep: Callable[[Run], bool] = lambda run: True
+        self,
+        ws: str,
+        agent_id: str | None,
+        page: Page,
+        keep: Callable[[Run], bool] | None = None,
+        *,
+        agent_ids: Sequence[str] | None = None,
+        statuses: Sequence[RunStatus] | None = None,
     ) -> list[Run]:
-        """One page of those of an agent's runs, or of all, that `keep` says yes to, by creation."""
-        return await self._store.page(ws, agent_id, page, keep)
+        """One page of those of an agent's runs, or of all, that `keep` says yes to, by creation.
+
+        Agents and states come from indexes; `keep` is asked of a bounded number of runs (TooWide).
+        """
+        return await self._lists.runs(
+            ws, page, keep, agent_id=agent_id, agent_ids=agent_ids, statuses=statuses
+        )
 
     async def steps(self, ws: str, run_id: str) -> list[Step]:
         """A run's steps, oldest first."""
@@ -110,10 +124,17 @@ class Runs:
         return [message for message in await self.messages(ws, step.run_id) if message.step_id == step.id]
 
     async def find_steps(
-        self, ws: str, agent_id: str | None, page: Page, keep: Callable[[Step], bool]
+        self,
+        ws: str,
+        agent_id: str | None,
+        page: Page,
+        keep: Callable[[Step], bool] | None = None,
+        *,
+        since: Micros | None = None,
+        until: Micros | None = None,
     ) -> list[Step]:
-        """One page of the steps that `keep` says yes to, by creation."""
-        return await self._store.step_page(ws, agent_id, page, keep)
+        """One page of the steps that `keep` says yes to, by creation; asked of a bounded number (TooWide)."""
+        return await self._lists.steps(ws, page, keep, agent_id=agent_id, since=since, until=until)
 
     async def give_feedback(
         self,

@@ -90,7 +90,8 @@ async def update(call: Call[Nothing, UpdateAgent]) -> Response:
 async def delete(call: Call[Nothing, Nothing]) -> Response:
     """Delete an agent
 
-    Its blocks stay.
+    Its blocks stay, only detached, private ones too (V1's way). Its messages go with it, and its runs that
+    have not ended are cancelled.
     """
     agent_id = call.path["agent_id"]
     await call.service.agents.delete(call.ws, agent_id, call.by)
@@ -137,9 +138,11 @@ async def agents_answer(call: Call[Any, Any], agents: Sequence[Agent], relations
 async def _state(call: Call[Any, Any], agent: Agent, relations: Relations) -> AgentState:
     blocks = await call.service.blocks.of_agent(call.ws, agent.id) if "blocks" in relations else []
     tools = await call.service.tools.of(call.ws, agent.tools) if "tools" in relations else []
+    known = agent.identity_ids if "identities" in relations else []
+    identities = await call.service.identities.read_many(call.ws, known) if known else []
     asks = "pending_approval" in relations
     pending = await call.service.approvals.pending(call.ws, agent.id) if asks else None
-    return agent_state(agent, blocks, relations, tools=tools, pending=pending)
+    return agent_state(agent, blocks, relations, tools=tools, identities=identities, pending=pending)
 
 
 ROUTES = [

@@ -16,12 +16,14 @@ from service.http import (
     core_memory,
     errands,
     health,
+    identities,
     messages,
     models,
     questions,
     runs,
     steps,
     subscriptions,
+    tags,
     tokens,
     tools,
     versions,
@@ -48,6 +50,8 @@ ROUTES: list[Route] = [
     *steps.ROUTES,
     *models.ROUTES,
     *tokens.ROUTES,
+    *identities.ROUTES,
+    *tags.ROUTES,
     *health.ROUTES,
 ]
 

@@ -11,7 +11,7 @@ from service.http.agents import whole_agent
 from service.http.answers import json_answer
 from service.http.blocks import EDIT_EXAMPLE, block_answer, edit_block, update_block
 from service.http.calls import Call, Nothing
-from service.http.paging import part_of
+from service.http.paging import part_by_id
 from service.http.routing import Route
 from service.http.schemas.agent_state import AgentState, Memory, memory
 from service.http.schemas.blocks import (
@@ -43,8 +43,7 @@ async def find(call: Call[AgentBlocksQuery, Nothing]) -> Response:
     attached = await call.service.blocks.of_agent(call.ws, agent_id)
     if not attached:
         await call.service.agents.read(call.ws, agent_id)
-    in_order = sorted(attached, key=lambda block: block.id)
-    part = part_of(in_order, call.query.page(), lambda block: block.id)
+    part = part_by_id(attached, call.query.page(), lambda block: block.id)
     return json_answer([block_response(block) for block in part])
 
 

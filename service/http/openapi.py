@@ -40,6 +40,7 @@ _SECURITY: list[dict[str, list[str]]] = [{"token": []}, {"password": []}, {}]
 """The last stands for a server that has no tokens."""
 _PATH_WORDS = {
     "block_label": "the label the agent sees the block under; it may hold slashes, or %2F for them",
+    "identity_id": "as `POST /v1/identities/` answered it",
     "run_id": "as `POST …/messages/async` answered it",
     "tool_name": "the name of a tool that is attached to the agent",
     "subscription_id": "as `POST …/subscriptions` answered it",

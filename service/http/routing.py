@@ -36,7 +36,12 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
 UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 EXAMPLE_UUID4 = "123e4567-e89b-42d3-8456-426614174000"
 IDS = {"agent_id": "agent", "block_id": "block", "message_id": "message", "tool_id": "tool"}
-PLAIN_IDS = {"run_id": "run", "subscription_id": "subscription", "token_id": "token"}
+PLAIN_IDS = {
+    "identity_id": "identity",
+    "run_id": "run",
+    "subscription_id": "subscription",
+    "token_id": "token",
+}
 _ID_PATTERNS = {name: re.compile(f"{prefix}-{UUID4}") for name, prefix in (IDS | PLAIN_IDS).items()}
 EVENT_STREAM = "text/event-stream"
 _PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
@@ -51,7 +56,7 @@ class Route:
     handler: Handler
     tag: str
     answers: Any = None
-    example: Mapping[str, Any] | None = None
+    example: Mapping[str, Any] | list[Any] | None = None
     """A body that works, for the documentation."""
     media_type: str = "application/json"
     refuses: Mapping[int, tuple[str, Any]] = field(default_factory=dict)

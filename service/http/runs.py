@@ -28,6 +28,7 @@ from service.http.schemas.transcript import ApiMessage, api_messages
 from service.http.steps import agent_of
 from service.http.streams import stream_of
 from service.records.base import Page
+from service.records.runs import OPEN
 
 ACTIVE_MOST = 100
 
@@ -38,7 +39,14 @@ async def find(call: Call[RunListQuery, Nothing]) -> Response:
     Newest first unless asked otherwise.
     """
     query = call.query
-    found = await call.service.runs.find(call.ws, query.one_agent(), query.page(), query.wants)
+    found = await call.service.runs.find(
+        call.ws,
+        query.agent_id,
+        query.page(),
+        query.wants(),
+        agent_ids=query.agent_ids,
+        statuses=query.states(),
+    )
     return json_answer([run_response(run) for run in found])
 
 
@@ -92,9 +100,7 @@ async def active(call: Call[Nothing, Nothing]) -> Response:
     V1's old spelling of `GET /v1/runs/?active=true`; at most 100.
     """
     page = Page(limit=ACTIVE_MOST, descending=True)
-    found = await call.service.runs.find(
-        call.ws, None, page, lambda run: run.status in ("created", "running")
-    )
+    found = await call.service.runs.find(call.ws, None, page, statuses=OPEN)
     return json_answer([run_response(run) for run in found])
 
 

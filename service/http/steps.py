@@ -32,7 +32,14 @@ async def find(call: Call[StepListQuery, Nothing]) -> Response:
     Newest first unless asked otherwise.
     """
     query = call.query
-    found = await call.service.runs.find_steps(call.ws, query.agent_id, query.page(), query.wants)
+    found = await call.service.runs.find_steps(
+        call.ws,
+        query.agent_id,
+        query.page(),
+        query.wants(),
+        since=query.since(),
+        until=query.until(),
+    )
     ids = list(dict.fromkeys(step.agent_id for step in found))
     agents = {agent.id: agent for agent in await call.service.agents.read_many(call.ws, ids)}
     return json_answer([step_response(step, agents.get(step.agent_id)) for step in found])

@@ -45,6 +45,10 @@ class Agent(Record):
     max_files_open: int | None = None
     per_file_view_window_char_limit: int | None = None
     hidden: bool | None = None
+    include_default_source: bool | None = None
+    project: str | None = None
+    memory_variables: dict[str, str] | None = None
+    actor_id: str | None = None
     pool: str = DEFAULT_POOL
     created_at: Micros
     updated_at: Micros
@@ -109,6 +113,10 @@ class NewAgent(AgentFields):
     embedding_chunk_size: int = 300
     enable_reasoner: bool | None = None
     max_reasoning_tokens: int | None = None
+    include_default_source: bool | None = None
+    project: str | None = None
+    memory_variables: dict[str, str] | None = None
+    actor_id: str | None = None
 
 
 class AgentQuery(Record):

@@ -9,6 +9,11 @@ Micros = int
 DEFAULT_WORKSPACE = "default"
 DEFAULT_POOL = "default"
 
+ROWS_AT_MOST = 20_000
+"""Rows one request for a list reads where a filter has to be asked of each; see store/pages.py."""
+IDS_AT_MOST = 200_000
+"""Ids one request for a list takes from indexes."""
+
 
 def iso(at: Micros) -> str:
     """ISO 8601 in UTC with microseconds and `Z`, as V1 writes row times."""

@@ -70,6 +70,7 @@ class Block(Record):
     deployment_id: str | None = None
     entity_id: str | None = None
     preserve_on_migration: bool | None = False
+    identity_ids: list[str] = []
     created_at: Micros
     updated_at: Micros
     created_by: str | None = None

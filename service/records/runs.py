@@ -53,6 +53,8 @@ StopReason = Literal[
     "context_window_overflow_in_system_prompt",
 ]
 RunStatus = Literal["created", "running", "completed", "failed", "cancelled"]
+OPEN: tuple[RunStatus, ...] = ("created", "running")
+"""The states of a run that has not ended."""
 
 
 def status_of(stop_reason: StopReason) -> RunStatus:

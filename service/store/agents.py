@@ -1,19 +1,18 @@
 """Agents in the store: one record as JSON, with the times and counters that scripts keep beside it."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.errors import Invalid, LabelTaken, NotFound
 from service.records.agents import Agent, Subscription
-from service.records.base import Page
 from service.records.blocks import Author, BlockFields
 from service.records.runs import Ready
 from service.store.blocks import new_hash
 from service.store.client import StoreClient
 from service.store.keys import WORKSPACES_KEY, key
-from service.store.pages import rows_of
 from service.store.runs import woken
+from service.store.terms import agent_places
 
 _LIVE = {
     "created_at",
@@ -22,6 +21,7 @@ _LIVE = {
     "last_run_duration_ms",
     "last_stop_reason",
     "message_ids",
+    "identity_ids",
 }
 
 _TOLD = ("last_run_completion", "last_run_duration_ms", "last_stop_reason")
@@ -37,7 +37,19 @@ def to_agent(hash: Mapping[str, str], message_ids: Sequence[str]) -> Agent:
     values: dict[str, Any] = json.loads(hash["record"])
     values |= {name: hash[name] for name in _LIVE if name in hash}
     values["message_ids"] = list(message_ids)
+    values["identity_ids"] = json.loads(hash["identity_ids"])
     return Agent.model_validate(values)
+
+
+async def read_agents(store: StoreClient, ws: str, agent_ids: Sequence[str]) -> list[Agent]:
+    """Those of the agents that exist, in order."""
+    if not agent_ids:
+        return []
+    commands = [("HGETALL", key(ws, "agent", id)) for id in agent_ids]
+    commands += [("ZRANGE", key(ws, "agent_context", id)) for id in agent_ids]
+    found = await store.together(commands)
+    pairs = zip(found[: len(agent_ids)], found[len(agent_ids) :], strict=True)
+    return [to_agent(hash, context) for hash, context in pairs if hash]
 
 
 def _json(value: object) -> str:
@@ -62,7 +74,7 @@ class AgentStore:
         messages: Sequence[tuple[str, str]],
         by: Author,
     ) -> None:
-        """All or nothing. Raises NotFound for a block that does not exist. Messages are (id, JSON).
+        """All or nothing. Raises NotFound for an unknown block or identity. Messages are (id, JSON).
 
         Its workspace is put on the sweeper's list first: an agent that nobody looks after is worse
         than a name too many.
@@ -74,7 +86,7 @@ class AgentStore:
             agent.id,
             record_of(agent),
             agent.name,
-            _json(agent.tags),
+            _json(agent_places(agent)),
             agent.pool,
             by.model_dump_json(exclude_none=True, exclude_defaults=True),
             by.name,
@@ -83,7 +95,11 @@ class AgentStore:
             _json(list(messages)),
             self._change_count,
             self._history_kept,
+            "1" if agent.hidden else "",
+            _json(agent.identity_ids),
         )
+        if reply[0] == "noidentity":
+            raise NotFound("identity", reply[1])
         if reply[0] != "ok":
             raise NotFound("block", reply[1])
 
@@ -98,13 +114,7 @@ class AgentStore:
 
     async def read_many(self, ws: str, agent_ids: Sequence[str]) -> list[Agent]:
         """Those of the agents that exist, in order."""
-        if not agent_ids:
-            return []
-        commands = [("HGETALL", key(ws, "agent", id)) for id in agent_ids]
-        commands += [("ZRANGE", key(ws, "agent_context", id)) for id in agent_ids]
-        found = await self._store.together(commands)
-        pairs = zip(found[: len(agent_ids)], found[len(agent_ids) :], strict=True)
-        return [to_agent(hash, context) for hash, context in pairs if hash]
+        return await read_agents(self._store, ws, agent_ids)
 
     async def update(
         self,
@@ -115,6 +125,7 @@ class AgentStore:
         block_ids: Sequence[str] | None,
         message_ids: Sequence[str] | None,
         by: Author,
+        identity_ids: Sequence[str] | None = None,
     ) -> bool:
         """False when the agent was changed by somebody else since it was read."""
         told = {
@@ -126,10 +137,10 @@ class AgentStore:
             after.id,
             rev,
             record_of(after),
-            before.name,
+            _json(agent_places(after)),
             after.name,
-            _json(before.tags),
-            _json(after.tags),
+            "1" if after.hidden else "",
+            "" if identity_ids is None else _json(list(identity_ids)),
             after.pool,
             "" if block_ids is None else _json(list(block_ids)),
             "" if message_ids is None else _json(list(message_ids)),
@@ -140,6 +151,8 @@ class AgentStore:
         match reply:
             case ["missing"]:
                 raise NotFound("agent", after.id)
+            case ["noidentity", identity_id]:
+                raise NotFound("identity", identity_id)
             case ["noblock", block_id]:
                 raise NotFound("block", block_id)
             case ["nomessage", message_id]:
@@ -161,22 +174,6 @@ class AgentStore:
         if reply[0] != "ok":
             raise NotFound("agent", agent_id)
         return woken(reply)
-
-    async def page(
-        self, ws: str, page: Page, keep: Callable[[Agent], bool], *, name: str | None, tag: str | None
-    ) -> list[Agent]:
-        """One page of those of all agents, or of one name's or one tag's, that `keep` says yes to."""
-
-        async def read(ids: Sequence[str]) -> list[Agent]:
-            return [agent for agent in await self.read_many(ws, ids) if keep(agent)]
-
-        return await rows_of(self._store, self._index(ws, name, tag), page, read)
-
-    @staticmethod
-    def _index(ws: str, name: str | None, tag: str | None) -> str:
-        if name is not None:
-            return key(ws, "agents_named", name)
-        return key(ws, "agents_tagged", tag) if tag is not None else key(ws, "agents")
 
 
 class SubscriptionStore:

@@ -5,8 +5,7 @@ what is not there is null.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from service.errors import (
     BlockFull,
@@ -22,14 +21,12 @@ from service.errors import (
     NotAttached,
     NotFound,
 )
-from service.records.base import Page
 from service.records.blocks import Author, Block, BlockFields, Change, Edit, EditOutcome
 from service.records.runs import Lease
 from service.store.client import Reply, StoreClient, flat
 from service.store.keys import key
-from service.store.pages import page_of, rows_of
 
-AS_JSON = ("tags", "metadata")
+AS_JSON = ("tags", "metadata", "identity_ids")
 AS_TRUTH = ("read_only", "hidden", "is_template", "preserve_on_migration")
 
 
@@ -49,7 +46,9 @@ def to_hash(fields: BlockFields) -> dict[str, str]:
 
 
 def to_block(hash: Mapping[str, str]) -> Block:
-    return Block.model_validate({**hash, **{name: json.loads(hash[name]) for name in AS_JSON}})
+    return Block.model_validate(
+        {**hash, **{name: json.loads(hash[name]) for name in AS_JSON if name in hash}}
+    )
 
 
 def _author(by: Author) -> str:
@@ -187,40 +186,12 @@ class BlockStore:
         reply = await self._store.run("block_versions", ws, agent_id)
         return {id: int(version) for id, version in flat(reply).items()}
 
-    async def agent_counts(self, ws: str, block_ids: Sequence[str]) -> list[int]:
-        return await self._store.together([("ZCARD", key(ws, "block_agents", id)) for id in block_ids])
 
-    async def page(
-        self,
-        ws: str,
-        page: Page,
-        keep: Callable[[list[Block]], Awaitable[list[Block]]],
-        *,
-        label: str | None,
-        tag: str | None,
-    ) -> list[Block]:
-        """One page of those of all blocks, or of one label's or one tag's, that `keep` gives back."""
-
-        async def read(ids: Sequence[str]) -> list[Block]:
-            return await keep(await self.read_many(ws, ids))
-
-        return await rows_of(self._store, self._index(ws, label, tag), page, read)
-
-    async def agents_of(self, ws: str, block_id: str, page: Page) -> list[str]:
-        return await page_of(self._store, key(ws, "block_agents", block_id), page)
-
-    @staticmethod
-    def _index(ws: str, label: str | None, tag: str | None) -> str:
-        if label is not None:
-            return key(ws, "blocks_labelled", label)
-        return key(ws, "blocks_tagged", tag) if tag is not None else key(ws, "blocks")
-
-
-def new_hash(fields: BlockFields) -> dict[str, Any]:
-    """The texts of a new block's hash, defaults included, and its tags as a list for the indexes."""
+def new_hash(fields: BlockFields) -> dict[str, str]:
+    """The texts of a new block's hash, defaults included."""
     given = BlockFields(value="", limit=100_000, read_only=False, tags=[], metadata={}, is_template=False)
     whole = given.model_copy(update=fields.model_dump(exclude_none=True))
-    return to_hash(whole) | {"tag_list": whole.tags}
+    return to_hash(whole)
 
 
 def change_of(text: str) -> Change:

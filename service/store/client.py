@@ -105,12 +105,13 @@ class StoreClient:
     async def put_if_absent(self, name: str, value: str) -> bool:
         return bool(await self._guard(lambda: self._redis.set(name, value, nx=True)))
 
-    async def put(self, name: str, value: str, seconds: int) -> None:
-        await self._guard(lambda: self._redis.set(name, value, ex=seconds))
+    async def put(self, name: str, value: str, ms: int) -> None:
+        """A value that goes by itself."""
+        await self._guard(lambda: self._redis.set(name, value, px=ms))
 
-    async def put_or_get(self, name: str, value: str, seconds: int) -> str | None:
-        """Puts a value that was not there; gives back the one that was."""
-        found = await self._guard(lambda: self._redis.set(name, value, nx=True, get=True, ex=seconds))
+    async def put_or_get(self, name: str, value: str, ms: int) -> str | None:
+        """Puts a value that was not there, and goes by itself; gives back the one that was."""
+        found = await self._guard(lambda: self._redis.set(name, value, nx=True, get=True, px=ms))
         return cast("str | None", found)
 
     async def hash(self, name: str) -> dict[str, str]:
@@ -149,6 +150,15 @@ class StoreClient:
     async def score(self, name: str, member: str) -> float | None:
         return cast("float | None", await self._guard(lambda: self._redis.zscore(name, member)))
 
+    async def member_at(self, name: str, rank: int) -> str | None:
+        """The member of a sorted set that has so many before it."""
+        found = await self._guard(lambda: self._redis.zrange(name, rank, rank))
+        return cast(str, found[0]) if found else None
+
+    async def score_at(self, name: str, rank: int) -> float | None:
+        found = await self._guard(lambda: self._redis.zrange(name, rank, rank, withscores=True))
+        return cast(float, found[0][1]) if found else None
+
     async def range(
         self,
         name: str,
@@ -169,6 +179,32 @@ class StoreClient:
                 lambda: self._redis.zrangebyscore(name, low, high, start=start, num=count, withscores=True)
             )
         return cast("list[tuple[str, float]]", found)
+
+    async def ranges(
+        self, names: Sequence[str], low: str, high: str, *, descending: bool, limit: int
+    ) -> list[list[tuple[str, float]]]:
+        """As `range`, of several sorted sets in one round trip."""
+        return await self._each(names, ("ZRANGEBYSCORE", "ZREVRANGEBYSCORE"), low, high, descending, limit)
+
+    async def lex_ranges(
+        self, names: Sequence[str], low: str, high: str, *, descending: bool, limit: int
+    ) -> list[list[str]]:
+        """Members of sorted sets of one score between two texts (redis's notation), in one round trip."""
+        return await self._each(names, ("ZRANGEBYLEX", "ZREVRANGEBYLEX"), low, high, descending, limit)
+
+    async def _each(
+        self, names: Sequence[str], verbs: tuple[str, str], low: str, high: str, descending: bool, limit: int
+    ) -> list[Any]:
+        verb, first, last = (verbs[1], high, low) if descending else (verbs[0], low, high)
+        return await self.together([(verb, name, first, last, str(limit)) for name in names])
+
+    async def scores(self, names: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
+        """The scores of the members in each of the sorted sets, in one round trip."""
+        return await self.together([("ZMSCORE", name, *members) for name in names])
+
+    async def overlap(self, names: Sequence[str]) -> int:
+        """How many members all of the sorted sets have; the store takes as long as the smallest asks."""
+        return cast(int, (await self.together([("ZINTERCARD", *names)]))[0])
 
     async def entries(
         self,
@@ -249,6 +285,18 @@ _COMMANDS: dict[str, Callable[[Any, list[str]], Any]] = {
     "ZRANGE": lambda pipe, args: pipe.zrange(args[0], 0, -1),
     "ZCARD": lambda pipe, args: pipe.zcard(args[0]),
     "ZSCORE": lambda pipe, args: pipe.zscore(args[0], args[1]),
+    "ZINTERCARD": lambda pipe, args: pipe.zintercard(len(args), args),
+    "ZMSCORE": lambda pipe, args: pipe.zmscore(args[0], args[1:]),
+    "ZRANGEBYSCORE": lambda pipe, args: pipe.zrangebyscore(
+        args[0], args[1], args[2], start=0, num=int(args[3]), withscores=True
+    ),
+    "ZREVRANGEBYSCORE": lambda pipe, args: pipe.zrevrangebyscore(
+        args[0], args[1], args[2], start=0, num=int(args[3]), withscores=True
+    ),
+    "ZRANGEBYLEX": lambda pipe, args: pipe.zrangebylex(args[0], args[1], args[2], start=0, num=int(args[3])),
+    "ZREVRANGEBYLEX": lambda pipe, args: pipe.zrevrangebylex(
+        args[0], args[1], args[2], start=0, num=int(args[3])
+    ),
     "LRANGE": lambda pipe, args: pipe.lrange(args[0], 0, -1),
     "GET": lambda pipe, args: pipe.get(args[0]),
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from service.errors import NotFound
 
-SCHEMA = 1
+SCHEMA = 2
 SCHEMA_KEY = "bw:schema"
 """String: the schema number of the whole store. Never ends."""
 WORKSPACES_KEY = "bw:workspaces"
@@ -40,6 +40,7 @@ def _single(name: str, type: str, owner: str, ends: str) -> Key:
 WITH_RUN = "with its run: settings.run_days after the end, or past the last 1,000 of its agent"
 WITH_AGENT = "with its agent"
 WITH_BLOCK = "with its block"
+GONE = "a day after the last deletion; the newest 10,000 are kept"
 
 KEYS: dict[str, Key] = {
     "meta": _single(
@@ -57,8 +58,10 @@ KEYS: dict[str, Key] = {
         "waits", "zset: agent by ms until which it waits for replies", "asks", "when it goes on"
     ),
     "blocks": _single("blocks", "zset: block by seq", "blocks", "never"),
-    "blocks_labelled": Key("blocks:label:", "zset: block by seq", "blocks", "with the last such block"),
-    "blocks_tagged": Key("blocks:tag:", "zset: block by seq", "blocks", "with the last such block"),
+    "blocks_filed": Key("blocks:by:", "zset: block by seq", "blocks", "with the last such block"),
+    "block_counts": _single(
+        "blocks:counts", "zset: how many agents some block has", "blocks", "with the last such block"
+    ),
     "block": Key("block:", "hash", "blocks", "when deleted"),
     "block_agents": Key("block:", "zset: agent by seq", "blocks", WITH_BLOCK, ":agents"),
     "block_history": Key("block:", "stream, id = <version>-0", "blocks", WITH_BLOCK, ":history"),
@@ -71,8 +74,13 @@ KEYS: dict[str, Key] = {
         "asked:", "string: the id that a request got, by its fingerprint", "retries", "after 10 min"
     ),
     "agents": _single("agents", "zset: agent by seq", "agents", "never"),
-    "agents_named": Key("agents:name:", "zset: agent by seq", "agents", "with the last such agent"),
-    "agents_tagged": Key("agents:tag:", "zset: agent by seq", "agents", "with the last such agent"),
+    "agents_filed": Key("agents:by:", "zset: agent by seq", "agents", "with the last such agent"),
+    "agents_ordered": Key(
+        "agents:order:",
+        "zset, all scores 0: <16 digits of a time>:<agent>",
+        "agents, runs",
+        "with the last agent",
+    ),
     "agent": Key("agent:", "hash: record (JSON), rev, seq, times", "agents", "when deleted"),
     "agent_state": Key(
         "agent:",
@@ -95,8 +103,22 @@ KEYS: dict[str, Key] = {
     "tool_run": Key(
         "toolrun:", "hash: request, taken, outcome (JSON)", "tool runs", "minutes after its call"
     ),
+    "identities": _single("identities", "zset: identity by seq", "identities", "never"),
+    "identities_filed": Key(
+        "identities:by:", "zset: identity by seq", "identities", "with the last such identity"
+    ),
+    "identity": Key("identity:", "hash: record (JSON), rev, seq, places", "identities", "when deleted"),
+    "tags": _single(
+        "tags", "zset, all scores 0: tag of a block or an agent", "blocks, agents", "with the last use"
+    ),
+    "gone": Key("gone:", "hash: deleted row of a list -> its seq", "blocks, agents, runs", GONE),
+    "gone_order": Key("gone:", "list: the same, oldest first", "blocks, agents, runs", GONE, ":order"),
+    "shown_at": Key(
+        "shown:", "string: where a page in a moving order ended", "agents", "an hour after the page"
+    ),
     "subscriptions": _single("subscriptions", "hash: subscription -> JSON", "subscriptions", WITH_AGENT),
     "runs": _single("runs", "zset: run by seq", "messages", "trimmed with the runs"),
+    "runs_in": Key("runs:status:", "zset: run by seq", "messages, runs", "with the last such run"),
     "run": Key("run:", "hash: record (JSON) and what has become of it", "messages, runs", WITH_RUN),
     "run_messages": Key("run:", "list: message ids", "runs", WITH_RUN, ":messages"),
     "run_steps": Key("run:", "list: step ids", "runs", WITH_RUN, ":steps"),
@@ -122,7 +144,7 @@ KEYS: dict[str, Key] = {
 }
 
 
-_OF_IDS = ("block:", "agent:", "run:", "step:", "tool:", "toolrun:", "trace:", "question:")
+_OF_IDS = ("block:", "agent:", "run:", "step:", "tool:", "toolrun:", "trace:", "question:", "identity:")
 
 
 def workspace_prefix(workspace: str) -> str:

@@ -9,7 +9,8 @@ from service.records.messages import Message
 from service.records.runs import Ready, Run
 from service.store.client import StoreClient, flat
 from service.store.keys import key
-from service.store.pages import page_of, rows_of
+from service.store.pages import Term, page_of, rows_of
+from service.store.places import Creation
 from service.store.runs import record_of, to_run
 
 
@@ -64,14 +65,15 @@ class MessageStore:
         for cursor in (page.after, page.before):
             if cursor is not None and await self._store.score(index, cursor) is None:
                 raise NotFound("message", cursor)
+        axis, terms = Creation(index), [Term([index])]
         if group_id is None:
-            return await self.read_many(ws, agent_id, await page_of(self._store, index, page))
+            return await self.read_many(ws, agent_id, await page_of(self._store, axis, terms, page))
 
         async def read(ids: Sequence[str]) -> list[Message]:
             found = await self.read_many(ws, agent_id, ids)
             return [message for message in found if message.group_id == group_id]
 
-        return await rows_of(self._store, index, page, read)
+        return await rows_of(self._store, axis, terms, page, read)
 
     async def reset(self, ws: str, message_0: Message, first: Sequence[Message]) -> Ready | None:
         """Whether the agent became ready, because what waited for an answer need not wait.
@@ -104,7 +106,8 @@ class MessageStore:
                 found |= {message.id: message for message in await self.read_many(ws, agent, own)}
             return [found[id] for id in ids if id in found]
 
-        return await rows_of(self._store, key(ws, "messages"), page, read)
+        index = key(ws, "messages")
+        return await rows_of(self._store, Creation(index), [Term([index])], page, read)
 
     async def read(self, ws: str, message_id: str) -> Message:
         agent_id = await self._store.field(key(ws, "message_agents"), message_id)

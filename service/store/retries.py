@@ -16,10 +16,10 @@ class RetryStore:
 
     async def claim(self, ws: str, name: str, asked: str) -> str | None:
         """What was asked under this key before; None if nothing was, and then it is this."""
-        return await self._store.put_or_get(key(ws, "request", name), asked, KEY_S)
+        return await self._store.put_or_get(key(ws, "request", name), asked, KEY_S * 1000)
 
     async def remember(self, ws: str, asked: str, id: str) -> None:
-        await self._store.put(key(ws, "asked", asked), id, REMEMBERED_S)
+        await self._store.put(key(ws, "asked", asked), id, REMEMBERED_S * 1000)
 
     async def recall(self, ws: str, asked: str) -> str | None:
         return await self._store.get(key(ws, "asked", asked))

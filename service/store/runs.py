@@ -1,16 +1,14 @@
 """Runs in the store: record, what has become of it, and its parts, as everybody reads them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from service.errors import NotFound
-from service.records.base import Page
 from service.records.blocks import Change
 from service.records.runs import OpenRun, Ready, Run, Step
 from service.store.client import Reply, StoreClient
 from service.store.keys import key
-from service.store.pages import rows_of
 
 _JSON_FIELDS = ("usage", "error", "messages", "result")
 _LIVE = {
@@ -91,18 +89,6 @@ class RunStore:
         found = await self._store.together([("GET", key(ws, "step", id)) for id in ids]) if ids else []
         return [Step.model_validate_json(text) for text in found if text]
 
-    async def page(
-        self, ws: str, agent_id: str | None, page: Page, keep: Callable[[Run], bool] = lambda run: True
-    ) -> list[Run]:
-        """One page of those of an agent's runs, or of the workspace's, that `keep` says yes to."""
-
-        async def read(ids: Sequence[str]) -> list[Run]:
-            hashes = await self._store.hashes([key(ws, "run", id) for id in ids])
-            return [run for run in (to_run(hash) for hash in hashes if hash) if keep(run)]
-
-        index = key(ws, "runs") if agent_id is None else key(ws, "agent_runs", agent_id)
-        return await rows_of(self._store, index, page, read)
-
     async def open_ids(self, ws: str, agent_id: str) -> list[str]:
         """The runs of an agent that have not ended: the one begun, then those of its inbox."""
         state, inbox = await self._store.together(
@@ -156,16 +142,3 @@ class RunStore:
             changed = step.model_dump_json(exclude_defaults=True)
             if (await self._store.run("step_change", ws, step_id, text, changed))[0] == "ok":
                 return step
-
-    async def step_page(
-        self, ws: str, agent_id: str | None, page: Page, keep: Callable[[Step], bool]
-    ) -> list[Step]:
-        """One page of those of an agent's steps, or the workspace's, that `keep` says yes to."""
-
-        async def read(ids: Sequence[str]) -> list[Step]:
-            found = await self._store.together([("GET", key(ws, "step", id)) for id in ids]) if ids else []
-            steps = [Step.model_validate_json(text) for text in found if text]
-            return [step for step in steps if keep(step)]
-
-        index = key(ws, "steps") if agent_id is None else key(ws, "agent_steps", agent_id)
-        return await rows_of(self._store, index, page, read)

@@ -9,7 +9,8 @@ from service.records.base import Page
 from service.records.tools import Tool
 from service.store.client import StoreClient, flat
 from service.store.keys import key
-from service.store.pages import rows_of
+from service.store.pages import Term, rows_of
+from service.store.places import Creation
 
 
 def to_tool(id: str, hash: Mapping[str, str]) -> Tool:
@@ -64,4 +65,5 @@ class ToolStore:
         async def read(ids: Sequence[str]) -> list[Tool]:
             return [tool for tool in await self.read_many(ws, ids) if keep(tool)]
 
-        return await rows_of(self._store, key(ws, "tools"), page, read)
+        index = key(ws, "tools")
+        return await rows_of(self._store, Creation(index), [Term([index])], page, read)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.http.paging import AT_MOST, PageQuery, part_of
+from service.http.paging import AT_MOST, PageQuery, part_by_id, part_of
 from service.records.base import Page
 
 
@@ -52,3 +52,19 @@ def test_no_request_gets_more_rows_than_the_ceiling(asked: int, given: int) -> N
 def test_the_order_and_the_cursor_are_told() -> None:
     assert PageQuery().page() == Page(limit=50, descending=True)
     assert PageQuery(order="asc", after="x").page() == Page(limit=50, after="x")
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, "acegik"),
+        ({"after": "d", "limit": 2}, "eg"),
+        ({"before": "h", "limit": 2}, "eg"),
+        ({"after": "d", "limit": 1, "descending": True}, "c"),
+        ({"before": "d", "limit": 2, "descending": True}, "ge"),
+        ({"after": "b", "before": "h", "limit": 2}, "ce"),
+    ],
+)
+def test_a_list_by_id_goes_on_from_where_a_missing_one_stood(asked: dict[str, object], expected: str) -> None:
+    page = Page.model_validate({"limit": None, **asked})
+    assert "".join(part_by_id("kecgia", page, str)) == expected

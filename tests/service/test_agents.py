@@ -10,6 +10,7 @@ from service.prompts import STOCK_DESCRIPTIONS
 from service.records.agents import Agent, AgentFields, AgentQuery, NewAgent
 from service.records.base import Page
 from service.records.blocks import BlockFields, BlockQuery
+from service.records.identities import IdentityFields
 from service.records.messages import NewMessage
 from service.settings import Settings
 from service.store.agents import AgentStore
@@ -306,14 +307,18 @@ async def test_those_that_exist_are_read_in_order(team: Team) -> None:
         ({"project_id": "p"}, ["Bob"]),
         ({"template_id": "t"}, ["Bob"]),
         ({"base_template_id": "bt"}, ["Bob"]),
-        ({"identity_id": "i"}, ["Ada"]),
-        ({"identifier_keys": ["k"]}, []),
+        ({"identity_id": "i"}, []),
+        ({"identifier_keys": ["k"]}, ["Ada"]),
+        ({"identifier_keys": ["k", "l"], "tags": ["y"]}, ["Ada"]),
+        ({"identifier_keys": ["l"]}, []),
         ({"created_by_id": "user-1"}, []),
         ({"last_stop_reason": "error"}, ["Bob"]),
     ],
 )
 async def test_agents_are_found_by_what_is_asked(team: Team, query: dict[str, Any], names: list[str]) -> None:
-    await team.agent(name="Ada", tags=["x", "y"], identity_ids=["i"])
+    who = IdentityFields(identifier_key="k", name="n", identity_type="user")
+    identity = await team.service.identities.create(WS, who)
+    await team.agent(name="Ada", tags=["x", "y"], identity_ids=[identity.id])
     bob = await team.agent(name="Bob", tags=["x"], project_id="p", template_id="t", base_template_id="bt")
     await team.update(bob, last_stop_reason="error")
     await team.agent(name="Eve", hidden=True)

@@ -115,8 +115,8 @@ async def test_an_update_of_what_was_changed_meanwhile_is_not_made(team: Team, a
 async def test_indexes_follow_name_and_tags(team: Team) -> None:
     agent = await team.agent(name="Ada", tags=["a", "b"])
     await team.update(agent, name="Bob", tags=["b", "c"])
-    indexes = {name for name in await team.names() if name.startswith(("agents:name:", "agents:tag:"))}
-    assert indexes == {"agents:name:Bob", "agents:tag:b", "agents:tag:c"}
+    indexes = {name for name in await team.names() if name.startswith("agents:by:")}
+    assert indexes == {f"agents:by:{place}" for place in ("all", "name:Bob", "tag:b", "tag:c")}
 
 
 async def test_a_new_pool_holds_for_the_next_job(team: Team) -> None:
@@ -174,7 +174,8 @@ async def test_a_deleted_agent_is_out_of_the_indexes_whatever_they_held(team: Te
     kept = await team.service.subscriptions.create(WS, other.id, label="x")
     await team.lease(agent)
     await team.service.agents.delete(WS, agent.id, ALICE)
-    for index in (key(WS, "agents_named", "Ada"), key(WS, "agents_tagged", "a"), key(WS, "agents")):
+    places = [key(WS, "agents_filed", place) for place in ("all", "name:Ada", "tag:a")]
+    for index in (*places, key(WS, "agents")):
         assert [id for id, _ in await team.store.range(index)] == [other.id]
     assert [one.id for one in await team.service.subscriptions.all(WS)] == [kept.id]
     assert await team.store.count(key(WS, "leases")) == 0

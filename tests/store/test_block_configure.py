@@ -126,5 +126,5 @@ async def test_indexes_keep_the_order_of_creation(team: Team) -> None:
     first, second = await team.block(), await team.block()
     await team.configure(second, tags=["t"])
     await team.configure(first, tags=["t"])
-    scores = await team.store.range(key(WS, "blocks_tagged", "t"))
+    scores = await team.store.range(key(WS, "blocks_filed", "tag:t"))
     assert [id for id, _ in scores] == [first.id, second.id]

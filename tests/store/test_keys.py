@@ -8,6 +8,7 @@ from service.errors import NotFound
 from service.records.agents import AgentQuery
 from service.records.base import Page
 from service.records.blocks import Author, BlockFields, BlockQuery, Edit
+from service.records.identities import IdentityFields, IdentityQuery
 from service.records.messages import Message, NewMessage
 from service.records.questions import Question
 from service.records.runs import Run, RunOptions, Step, Usage
@@ -83,6 +84,10 @@ async def one_of_everything(team: Team) -> set[str]:
     changes = await service.subscriptions.changes_after(WS, cursor, 100)
     wake = Run(id="run-wake", agent_id=other.id, created_at=0)
     await service.subscriptions.wake(WS, cursor, changes[-1].id, [(wake, changes)])
+    fields = IdentityFields(identifier_key="k", name="n", identity_type="user", agent_ids=[agent.id])
+    await service.identities.create(WS, fields)
+    await service.agents.find(WS, AgentQuery(order_by="updated_at"), Page())
+    await service.blocks.delete(WS, (await team.block()).id, ALICE)
     return await team.names()
 
 
@@ -124,6 +129,8 @@ async def test_nothing_is_left_behind_when_all_is_deleted(team: Team) -> None:
         await service.blocks.delete(WS, block.id, ALICE)
     for tool in await service.tools.find(WS, Page(limit=None), lambda tool: tool.tool_type == "custom"):
         await service.tools.delete(WS, tool.id)
+    for identity in await service.identities.find(WS, IdentityQuery(), Page(limit=None)):
+        await service.identities.delete(WS, identity.id)
     for name in await team.names():
         if name not in STAYS:
             assert await team.redis.ttl(workspace_prefix(WS) + name) > 0, f"{name} never ends"
@@ -161,4 +168,4 @@ def test_an_id_with_a_colon_names_no_other_key() -> None:
     for name, of in (("run", "run-1:messages"), ("agent", "agent-1:state"), ("block", "block-1:history")):
         with pytest.raises(NotFound):
             key("default", name, of)
-    assert key("default", "blocks_labelled", "a:b").endswith(":blocks:label:a:b")
+    assert key("default", "blocks_filed", "label:a:b").endswith(":blocks:by:label:a:b")

@@ -32,10 +32,6 @@ async def ended(team: Team, agent: Agent, step_id: str) -> str:
     return open_run.run.id
 
 
-def everything(one: object) -> bool:
-    return True
-
-
 async def test_a_run_not_begun_ends_at_once_and_leaves_the_inbox(team: Team, runs: RunStore) -> None:
     agent = await team.agent()
     first, second = await team.send(agent), await team.send(agent)
@@ -127,7 +123,8 @@ async def test_a_run_that_ended_is_deleted_with_its_parts_but_not_its_messages(
     assert await runs.delete(WS, run_id)
     left = {name for name in await team.names() if run_id in name or "step-1" in name}
     assert left == set()
-    assert await runs.page(WS, agent.id, Page()) == await runs.page(WS, None, Page()) == []
+    found = team.service.runs.find
+    assert await found(WS, agent.id, Page()) == await found(WS, None, Page()) == []
     for index in (key(WS, "steps"), key(WS, "agent_steps", agent.id)):
         assert await team.store.range(index) == []
     assert await team.service.messages.find(WS, agent.id, Page()) == history
@@ -151,12 +148,12 @@ async def test_steps_are_found_by_agent_and_in_all_by_creation(team: Team, runs:
     await ended(team, one, "step-3")
 
     async def ids(agent_id: str | None, page: Page) -> list[str]:
-        return [step.id for step in await runs.step_page(WS, agent_id, page, everything)]
+        return [step.id for step in await team.service.runs.find_steps(WS, agent_id, page)]
 
     assert await ids(None, Page()) == ["step-1", "step-2", "step-3"]
     assert await ids(one.id, Page(descending=True)) == ["step-3", "step-1"]
     assert await ids(None, Page(after="step-1", limit=1)) == ["step-2"]
-    found = await runs.step_page(WS, None, Page(), lambda step: step.agent_id == other.id)
+    found = await team.service.runs.find_steps(WS, None, Page(), lambda step: step.agent_id == other.id)
     assert [step.id for step in found] == ["step-2"]
     await team.service.agents.delete(WS, one.id, ALICE)
     assert await ids(None, Page()) == ["step-2"]
@@ -168,7 +165,7 @@ async def test_an_answer_that_is_stored_twice_is_listed_once(team: Team, runs: R
     lease, open_run = await team.working(agent)
     for _ in range(2):
         await team.leases.store_answer(lease, a_step(open_run.run.id, agent.id, "step-1"))
-    assert len(await runs.step_page(WS, agent.id, Page(), everything)) == 1
+    assert len(await team.service.runs.find_steps(WS, agent.id, Page())) == 1
 
 
 async def test_steps_that_ran_out_leave_their_lists_at_the_agents_next_end(team: Team) -> None:

@@ -200,6 +200,8 @@ async def test_a_thousand_runs_of_an_agent_are_kept(team: Team, runs: RunStore) 
     await team.leases.store_answer(lease, a_step(oldest, agent.id))
     later = {f"run-{number}": 1e6 + number for number in range(1000)}
     await team.redis.zadd(key(WS, "agent_runs", agent.id), later)
+    for run_id in later:
+        await team.redis.set(key(WS, "run", run_id), "not looked into")
     await team.leases.finish(lease, oldest, "end_turn", None)
     assert await team.store.count(key(WS, "agent_runs", agent.id)) == 1000
     assert await team.store.score(key(WS, "runs"), oldest) is None
@@ -224,8 +226,11 @@ async def test_runs_whose_time_is_over_are_left_out_of_lists(team: Team, runs: R
     agent = await team.agent()
     ids = [await team.send(agent, str(number)) for number in range(3)]
     await team.redis.delete(key(WS, "run", ids[1]))
-    assert [run.id for run in await runs.page(WS, agent.id, Page())] == [ids[0], ids[2]]
-    assert [run.id for run in await runs.page(WS, None, Page(descending=True))] == [ids[2], ids[0]]
+    assert [run.id for run in await team.service.runs.find(WS, agent.id, Page())] == [ids[0], ids[2]]
+    assert [run.id for run in await team.service.runs.find(WS, None, Page(descending=True))] == [
+        ids[2],
+        ids[0],
+    ]
 
 
 def test_what_a_hash_does_not_say_of_a_run_is_as_in_its_record() -> None:

@@ -12,12 +12,14 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from service.http.schemas.blocks import BlockResponse, block_response
+from service.http.schemas.identities import IdentityResponse, identity_response
 from service.http.schemas.models import EmbeddingConfig, LLMConfig
 from service.http.schemas.tools import ToolResponse, tool_response
 from service.http.schemas.transcript import ApprovalRequestMessage, approval_request
 from service.records.agents import Agent
 from service.records.base import iso
 from service.records.blocks import Block
+from service.records.identities import Identity
 from service.records.messages import Message
 from service.records.runs import StopReason
 from service.records.tools import Tool
@@ -85,7 +87,7 @@ RULE_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 class AgentState(BaseModel):
-    """An agent. `pool` is Blockwire's, the rest is V1's."""
+    """An agent. `pool` and what follows it are Blockwire's, the rest is V1's."""
 
     created_by_id: str | None = None
     last_updated_by_id: str | None = None
@@ -119,7 +121,7 @@ class AgentState(BaseModel):
     deployment_id: str | None = None
     entity_id: str | None = None
     identity_ids: list[str] = []
-    identities: list[dict[str, Any]] = []
+    identities: list[IdentityResponse] = []
     pending_approval: ApprovalRequestMessage | None = None
     message_buffer_autoclear: bool = False
     enable_sleeptime: bool | None = None
@@ -133,6 +135,11 @@ class AgentState(BaseModel):
     per_file_view_window_char_limit: int | None = None
     hidden: bool | None = None
     pool: str = Field(description="the worker pool that runs it")
+    source_ids: list[str] = Field(default=[], description="as given; there are no sources here")
+    include_default_source: bool | None = Field(default=None, description="as given; nothing acts on it")
+    project: str | None = Field(default=None, description="as given; nothing acts on it")
+    memory_variables: dict[str, str] | None = Field(default=None, description="as given; nothing acts on it")
+    actor_id: str | None = Field(default=None, description="as given; nothing acts on it")
 
 
 def agent_state(
@@ -141,6 +148,7 @@ def agent_state(
     relations: Relations = ALL,
     *,
     tools: Sequence[Tool] = (),
+    identities: Sequence[Identity] = (),
     pending: Message | None = None,
 ) -> AgentState:
     """The answer for an agent; what `relations` does not have may be left out."""
@@ -164,6 +172,7 @@ def agent_state(
             "secrets": secrets,
             "pending_approval": None if pending is None else approval_request(pending),
             "identity_ids": agent.identity_ids if "identities" in relations else [],
+            "identities": [identity_response(identity) for identity in identities],
         }
     )
 

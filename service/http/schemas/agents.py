@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from service.errors import Invalid
 from service.http.calls import Headers
 from service.http.generation import is_legacy
-from service.http.paging import PageQuery
+from service.http.paging import LOOKS, PageQuery
 from service.http.schemas.agent_state import ALL, Relations, asked_relations
 from service.http.schemas.blocks import CreateBlock, fields_of
 from service.http.schemas.bounds import (
@@ -122,8 +122,8 @@ class CreateAgentRequest(AgentSettings):
     embedding_chunk_size: int | None = Field(default=None, ge=1, le=INT4)
     max_reasoning_tokens: Count | None = None
     enable_reasoner: bool | None = None
-    from_template: str | None = Field(default=None, max_length=500)
-    template: bool | None = None
+    from_template: str | None = Field(default=None, max_length=500, description="refused with 400")
+    template: bool | None = Field(default=None, description="true is refused with 400")
     project: str | None = Field(default=None, max_length=500)
     memory_variables: Secrets | None = None
     actor_id: str | None = Field(default=None, max_length=200)
@@ -152,7 +152,7 @@ class AgentCountQuery(BaseModel):
     name: Name | None = Field(default=None, description="exact")
     tags: Names | None = Field(default=None, description="any of these; repeat the key")
     match_all_tags: bool = Field(default=False, description="all of the tags instead of any")
-    query_text: Name | None = Field(default=None, description="substring of the name")
+    query_text: Name | None = Field(default=None, description=f"substring of the name, case ignored; {LOOKS}")
     project_id: Name | None = None
     template_id: Name | None = None
     base_template_id: Name | None = None
@@ -170,6 +170,10 @@ class AgentListQuery(PageQuery, RelationsQuery, AgentCountQuery):
     order_by: Literal["created_at", "updated_at", "last_run_completion"] = "created_at"
     ascending: bool = Field(default=False, description="old; `order` is what counts")
     sort_by: Name = Field(default="created_at", description="old; `order_by` is what counts")
+
+
+class IdentityAgentsQuery(PageQuery, RelationsQuery):
+    order_by: Literal["created_at"] = "created_at"
 
 
 class BlockAgentsQuery(PageQuery, RelationsQuery):
@@ -191,10 +195,17 @@ _ONLY_NEW = (
     "embedding_chunk_size",
     "max_reasoning_tokens",
     "enable_reasoner",
+    "include_default_source",
+    "project",
+    "memory_variables",
+    "actor_id",
 )
 
 
 def new_agent(body: CreateAgentRequest) -> NewAgent:
+    for name in ("from_template", "template"):
+        if getattr(body, name):
+            raise Invalid(name, "templates are not served here; say what the agent is to have instead")
     given = _given(body, [*_KEPT, *_ONLY_NEW])
     given["memory_blocks"] = [fields_of(block) for block in body.memory_blocks or ()]
     if body.initial_message_sequence is not None:
@@ -216,9 +227,9 @@ def _given(body: AgentSettings, names: Sequence[str]) -> dict[str, Any]:
         raise Invalid("max_files_open", f"must not be more than {MOST_FILES_OPEN}")
     given = {name: _plain(value) for name in names if (value := getattr(body, name, None)) is not None}
     if body.folder_ids is not None:
-        given["source_ids"] = [*given.get("source_ids", ()), *body.folder_ids]
+        given["source_ids"] = list(dict.fromkeys([*given.get("source_ids", ()), *body.folder_ids]))
     if body.tool_exec_environment_variables is not None:
-        given.setdefault("secrets", body.tool_exec_environment_variables)
+        given["secrets"] = body.tool_exec_environment_variables | given.get("secrets", {})
     return given
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.http.paging import CEILING, PageQuery
+from service.http.paging import CEILING, LOOKS, PageQuery
 from service.http.schemas.bounds import (
     INT4,
     Count,
@@ -88,7 +88,12 @@ class _Operation(BaseModel):
 
 
 class BlockEdit(BlockSettings, _Operation):
-    """One operation on the value as it is when the edit arrives; a block's fields are for `configure`."""
+    """One operation on the value as it is when the edit arrives; a block's fields are for `configure`.
+
+    Any other field is refused: a misspelt `expected_version` must not drop the guard.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     label: Label | None = Field(default=None, description="renames the block for every agent")
 
@@ -127,13 +132,17 @@ class BlockListQuery(PageQuery, BlockCountQuery):
     identity_id: IdentityId | None = None
     identifier_keys: Names | None = None
     label_search: str | None = Field(
-        default=None, min_length=1, max_length=50, pattern=_LABEL, description="substring, case ignored"
+        default=None,
+        min_length=1,
+        max_length=50,
+        pattern=_LABEL,
+        description=f"substring, case ignored; {LOOKS}",
     )
     description_search: str | None = Field(
-        default=None, min_length=1, max_length=200, description="substring, case ignored"
+        default=None, min_length=1, max_length=200, description=f"substring, case ignored; {LOOKS}"
     )
     value_search: str | None = Field(
-        default=None, min_length=1, max_length=200, description="substring, case ignored"
+        default=None, min_length=1, max_length=200, description=f"substring, case ignored; {LOOKS}"
     )
     connected_to_agents_count_gt: Count | None = Field(default=None, description="more agents than this")
     connected_to_agents_count_lt: Count | None = Field(default=None, description="fewer agents than this")
@@ -148,6 +157,10 @@ class BlockListQuery(PageQuery, BlockCountQuery):
             agents_in=self.connected_to_agents_count_eq,
             show_hidden=self.show_hidden_blocks,
         )
+
+
+class IdentityBlocksQuery(PageQuery):
+    order_by: Literal["created_at"] = "created_at"
 
 
 class AgentBlocksQuery(PageQuery):

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import to_json
 
-from service.http.schemas.bounds import Count, Handle, JsonObject, Name
+from service.http.schemas.bounds import JSON_BYTES, Count, Handle, JsonObject, Name
 from service.records.models import EmbeddingEntry, ModelEntry
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
@@ -68,6 +69,12 @@ class ModelSettings(BaseModel):
     verbosity: Literal["low", "medium", "high"] | None = None
     effort: Literal["low", "medium", "high", "max"] | None = None
     strict: bool = False
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> "ModelSettings":
+        if len(to_json(self.model_extra)) > JSON_BYTES:
+            raise ValueError(f"must not hold more than {JSON_BYTES} bytes of what is not known here")
+        return self
 
 
 class CompactionSettings(BaseModel):

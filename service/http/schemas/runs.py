@@ -1,15 +1,15 @@
 """Runs on the wire: V1's Run, and the reply to a blocking send."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from service.http.paging import CEILING, PageQuery
+from service.http.paging import CEILING, LOOKS, PageQuery
 from service.http.schemas.bounds import Name
 from service.http.schemas.transcript import ApiMessage
 from service.records.base import Page, iso
-from service.records.runs import Run, RunStatus, Step, StopReason, Usage
+from service.records.runs import OPEN, Run, RunStatus, Step, StopReason, Usage, status_of
 
 
 class RequestConfig(BaseModel):
@@ -76,8 +76,8 @@ class RunListQuery(PageQuery):
     statuses: list[RunStatus] | None = Field(
         default=None, max_length=20, description="in any of these states"
     )
-    background: bool | None = None
-    stop_reason: StopReason | None = None
+    background: bool | None = Field(default=None, description=LOOKS)
+    stop_reason: StopReason | None = Field(default=None, description=LOOKS)
     conversation_id: Name | None = None
     active: bool = Field(default=False, description="only runs that have not ended")
     ascending: bool = Field(default=False, description="old spelling of `order`, which goes before it")
@@ -89,22 +89,24 @@ class RunListQuery(PageQuery):
             return page
         return page.model_copy(update={"descending": not self.ascending})
 
-    def one_agent(self) -> str | None:
-        """The agent whose own list will do, if only one was asked for."""
-        if self.agent_id is None and self.agent_ids is not None and len(self.agent_ids) == 1:
-            return self.agent_ids[0]
-        return self.agent_id
+    def states(self) -> list[RunStatus] | None:
+        """The states a run may be in to be what was asked for; None for any. An index knows them."""
+        if self.conversation_id is not None:
+            return []  # no run belongs to a conversation yet
+        wanted = [set(self.statuses)] if self.statuses is not None else []
+        if self.active:
+            wanted.append(set(OPEN))
+        if self.stop_reason is not None:
+            wanted.append({status_of(self.stop_reason)})
+        return sorted(set.intersection(*wanted)) if wanted else None
 
-    def wants(self, run: Run) -> bool:
-        """Whether a run is what was asked for. No run belongs to a conversation yet."""
-        if self.conversation_id is not None or (self.active and run.status not in ("created", "running")):
-            return False
-        if self.agent_ids is not None and run.agent_id not in self.agent_ids:
-            return False
-        if self.statuses is not None and run.status not in self.statuses:
-            return False
-        same = self.stop_reason in (None, run.stop_reason)
-        return same and self.background in (None, run.background)
+    def wants(self) -> Callable[[Run], bool] | None:
+        """What has to be asked of each run; None if indexes know all of it."""
+        if self.stop_reason is None and self.background is None:
+            return None
+        return lambda run: (
+            self.stop_reason in (None, run.stop_reason) and self.background in (None, run.background)
+        )
 
 
 class RunStreamRequest(BaseModel):

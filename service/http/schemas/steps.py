@@ -1,15 +1,16 @@
 """Steps on the wire: V1's Step, its metrics, and feedback on it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.http.paging import CEILING, PageQuery
+from service.http.paging import CEILING, LOOKS, PageQuery
 from service.http.schemas.bounds import Name, Names
 from service.http.schemas.runs import completion_details, prompt_details
 from service.records.agents import Agent
-from service.records.base import iso
+from service.records.base import Micros, iso
 from service.records.ids import derived_id
 from service.records.runs import Step, StopReason, Usage
 
@@ -99,17 +100,30 @@ class StepListQuery(PageQuery):
     order_by: Literal["created_at"] = "created_at"
     start_date: datetime | None = Field(default=None, description="only steps made since then")
     end_date: datetime | None = Field(default=None, description="only steps made until then")
-    model: Name | None = Field(default=None, description="only of this model, by its provider's name")
+    model: Name | None = Field(
+        default=None, description=f"only of this model, by its provider's name; {LOOKS}"
+    )
     agent_id: Name | None = None
     trace_ids: Names | None = None
-    feedback: Feedback | None = None
-    has_feedback: bool | None = None
-    tags: Names | None = Field(default=None, description="with any of these tags")
+    feedback: Feedback | None = Field(default=None, description=LOOKS)
+    has_feedback: bool | None = Field(default=None, description=LOOKS)
+    tags: Names | None = Field(default=None, description=f"with any of these tags; {LOOKS}")
     project_id: Name | None = None
 
-    def wants(self, step: Step) -> bool:
-        """Whether a step is what was asked for. None has a trace or a project."""
-        if self.trace_ids or self.project_id is not None or not self._in_time(step):
+    def wants(self) -> Callable[[Step], bool] | None:
+        """What has to be asked of each step; None for nothing."""
+        asked = (self.model, self.feedback, self.has_feedback, self.trace_ids, self.project_id)
+        return self._is_wanted if self.tags or any(one is not None for one in asked) else None
+
+    def since(self) -> Micros | None:
+        return None if self.start_date is None else _micros(self.start_date)
+
+    def until(self) -> Micros | None:
+        return None if self.end_date is None else _micros(self.end_date)
+
+    def _is_wanted(self, step: Step) -> bool:
+        """None has a trace or a project."""
+        if self.trace_ids or self.project_id is not None:
             return False
         if self.model is not None and (step.reply is None or step.reply.model != self.model):
             return False
@@ -117,10 +131,6 @@ class StepListQuery(PageQuery):
             return False
         tagged = not self.tags or any(tag in step.tags for tag in self.tags)
         return tagged and self.feedback in (None, step.feedback)
-
-    def _in_time(self, step: Step) -> bool:
-        early = self.start_date is not None and step.created_at < _micros(self.start_date)
-        return not early and (self.end_date is None or step.created_at <= _micros(self.end_date))
 
 
 class StepMessagesQuery(PageQuery):

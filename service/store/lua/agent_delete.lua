@@ -5,29 +5,28 @@
 -- include: attachment
 -- include: run_end
 local agent = ARGV[1]
-local text = redis.call('HGET', K.agent(agent), 'record')
-if not text then return {'missing'} end
-local record = cjson.decode(text)
+if redis.call('EXISTS', K.agent(agent)) == 0 then return {'missing'} end
 for _, block in ipairs(redis.call('HVALS', K.agent_blocks(agent))) do detach(agent, block, ARGV[2], ARGV[3]) end
 local open = redis.call('LRANGE', K.agent_inbox(agent), 0, -1)
 local current = redis.call('HGET', K.agent_state(agent), 'run_id')
 if current then table.insert(open, current) end
 for _, run in ipairs(open) do run_end(agent, run, 'cancelled', 'cancelled', '', ARGV[4]) end
-for _, run in ipairs(redis.call('ZRANGE', K.agent_runs(agent), 0, -1)) do redis.call('ZREM', K.runs(), run) end
+for _, run in ipairs(redis.call('ZRANGE', K.agent_runs(agent), 0, -1)) do run_unlisted(agent, run) end
 local subscriptions = redis.call('HGETALL', K.subscriptions())
 for i = 1, #subscriptions, 2 do
   if cjson.decode(subscriptions[i + 1]).agent_id == agent then
     redis.call('HDEL', K.subscriptions(), subscriptions[i])
   end
 end
-for _, step in ipairs(redis.call('ZRANGE', K.agent_steps(agent), 0, -1)) do redis.call('ZREM', K.steps(), step) end
+for _, step in ipairs(redis.call('ZRANGE', K.agent_steps(agent), 0, -1)) do step_unlisted(agent, step) end
 for _, message in ipairs(redis.call('ZRANGE', K.agent_messages(agent), 0, -1)) do
   redis.call('ZREM', K.messages(), message)
   redis.call('HDEL', K.message_agents(), message)
 end
 redis.call('ZREM', K.agents(), agent)
-redis.call('ZREM', K.agents_named(record.name), agent)
-for _, tag in ipairs(record.tags) do redis.call('ZREM', K.agents_tagged(tag), agent) end
+gone('agents', agent, redis.call('HGET', K.agent(agent), 'seq'))
+refile(K.agents_filed, agent_places(agent), {}, '', agent)
+for _, time in ipairs(agent_times(agent)) do redis.call('ZREM', K.agents_ordered(time[1]), time[2]) end
 redis.call('ZREM', K.ready(), agent)
 redis.call('ZREM', K.leases(), agent)
 redis.call('ZREM', K.waits(), agent)

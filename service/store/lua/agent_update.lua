@@ -1,13 +1,15 @@
 -- Replaces an agent's record, if it is still the one that was read, and the set of its blocks or messages if asked.
 --
--- ARGV  1 agent  2 rev read  3 record as JSON  4 name before  5 name now  6 tags before as JSON  7 tags now as JSON
+-- ARGV  1 agent  2 rev read  3 record as JSON  4 places as JSON  5 name  6 '1' if hidden  7 identity ids as JSON or ''
 --       8 pool  9 block ids as JSON or ''  10 message ids as JSON or ''  11 author as JSON  12 changes kept
 --       13 other fields of the hash as JSON
--- Reply {'ok'}  {'missing'} {'moved'} {'noblock', block} {'nomessage', message} {'label', label, agent}
+-- Reply {'ok'}  {'missing'} {'moved'} {'noblock', block} {'nomessage', message} {'noidentity', identity}
+--       {'label', label, agent}
 -- include: clock
+-- include: agent_places
 -- include: attachment
 local agent, author, keep = ARGV[1], ARGV[11], ARGV[12]
-local now = redis.call('HMGET', K.agent(agent), 'rev', 'seq')
+local now = redis.call('HMGET', K.agent(agent), 'rev')
 if not now[1] then return {'missing'} end
 if now[1] ~= ARGV[2] then return {'moved'} end
 local wanted, labels = {}, {}
@@ -23,15 +25,19 @@ local messages = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or {}
 for _, message in ipairs(messages) do
   if not redis.call('ZSCORE', K.agent_messages(agent), message) then return {'nomessage', message} end
 end
+for _, identity in ipairs(ARGV[7] ~= '' and cjson.decode(ARGV[7]) or {}) do
+  if redis.call('EXISTS', K.identity(identity)) == 0 then return {'noidentity', identity} end
+end
 
-redis.call('HSET', K.agent(agent), 'record', ARGV[3], 'updated_at', MICROS)
+local places, times = agent_places(agent), agent_times(agent)
+redis.call('HSET', K.agent(agent), 'record', ARGV[3], 'updated_at', MICROS, 'places', ARGV[4], 'name', ARGV[5],
+  'hidden', ARGV[6])
+if ARGV[7] ~= '' then redis.call('HSET', K.agent(agent), 'identity_ids', ARGV[7]) end
 redis.call('HINCRBY', K.agent(agent), 'rev', 1)
 for name, text in pairs(cjson.decode(ARGV[13])) do redis.call('HSET', K.agent(agent), name, text) end
 redis.call('HSET', K.agent_state(agent), 'pool', ARGV[8])
-redis.call('ZREM', K.agents_named(ARGV[4]), agent)
-redis.call('ZADD', K.agents_named(ARGV[5]), now[2], agent)
-for _, tag in ipairs(cjson.decode(ARGV[6])) do redis.call('ZREM', K.agents_tagged(tag), agent) end
-for _, tag in ipairs(cjson.decode(ARGV[7])) do redis.call('ZADD', K.agents_tagged(tag), now[2], agent) end
+file_agent(agent, places)
+order_agent(agent, times)
 if ARGV[9] ~= '' then
   for _, block in ipairs(redis.call('HVALS', K.agent_blocks(agent))) do
     if not wanted[block] then detach(agent, block, author, keep) end

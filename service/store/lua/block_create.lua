@@ -1,6 +1,6 @@
 -- Creates a block and, if asked, attaches it to an agent; all or nothing. The same id again gives the block as it is.
 --
--- ARGV  1 block  2 fields as JSON (texts; tag_list a list)  3 author as JSON  4 author's name
+-- ARGV  1 block  2 fields as JSON (all texts)  3 author as JSON  4 author's name
 --       5 agent to attach to or ''  6 acting agent or ''  7 generation  8 changes kept  9 history kept
 -- Reply {'ok', hash as a flat list}  {'fence'} {'noagent'} {'label', label, agent}
 -- include: fence

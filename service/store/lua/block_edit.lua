@@ -13,6 +13,7 @@
 -- include: splice
 -- include: history
 -- include: announce
+-- include: block_places
 local id, operation, text, text_chars = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local old, old_chars, all, line = ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1', tonumber(ARGV[8])
 local expected, effect, fingerprint = ARGV[11], ARGV[12], ARGV[13]
@@ -27,7 +28,7 @@ if known then
   return {'ok', known.v, known.c, 1, redis.call('HGETALL', block)}
 end
 
-local now = redis.call('HMGET', block, 'value', 'version', 'chars', 'limit', 'read_only', 'label', 'tags', 'seq')
+local now = redis.call('HMGET', block, 'value', 'version', 'chars', 'limit', 'read_only', 'label', 'tags')
 local value, version, chars, limit, label = now[1], tonumber(now[2]), tonumber(now[3]), tonumber(now[4]), now[6]
 if not value then return {'missing'} end
 if agent ~= '' then
@@ -151,19 +152,15 @@ for _, pair in ipairs({
   table.insert(hash, pair[2])
 end
 if renamed then
-  redis.call('ZREM', K.blocks_labelled(label), id)
-  redis.call('ZADD', K.blocks_labelled(fields.label), now[8], id)
   for _, other in ipairs(attached) do
     redis.call('HDEL', K.agent_blocks(other), label)
     redis.call('HSET', K.agent_blocks(other), fields.label, id)
   end
   label = fields.label
 end
-if fields.tags then
-  for _, tag in ipairs(cjson.decode(now[7])) do redis.call('ZREM', K.blocks_tagged(tag), id) end
-  for _, tag in ipairs(cjson.decode(fields.tags)) do redis.call('ZADD', K.blocks_tagged(tag), now[8], id) end
-end
+local places = same and {} or block_places(id)
 redis.call('HSET', block, unpack(hash))
+if not same then file_block(id, places) end
 remember(id, version, {
   operation = operation, author = author, before = string.format('%d', chars), after = string.format('%d', new_chars),
   position = string.format('%d', position), removed = removed, added = added,

@@ -1,6 +1,7 @@
 -- new_block(id, fields, author, by, keep_history, keep_changes): writes a block that does not exist yet, at version 1.
--- fields: a table of hash fields as text (value, chars, label, limit, …, tags as JSON, tag_list as a table).
+-- fields: a table of hash fields as text (value, chars, label, limit, …; tags as JSON).
 -- include: clock
+-- include: block_places
 -- include: history
 -- include: announce
 local function new_block(id, fields, author, by, keep_history, keep_changes)
@@ -10,15 +11,12 @@ local function new_block(id, fields, author, by, keep_history, keep_changes)
     'created_at', MICROS, 'updated_at', MICROS, 'created_by', by, 'updated_by', by,
   }
   for name, text in pairs(fields) do
-    if name ~= 'tag_list' then
-      table.insert(hash, name)
-      table.insert(hash, text)
-    end
+    table.insert(hash, name)
+    table.insert(hash, text)
   end
   redis.call('HSET', K.block(id), unpack(hash))
   redis.call('ZADD', K.blocks(), seq, id)
-  redis.call('ZADD', K.blocks_labelled(fields.label), seq, id)
-  for _, tag in ipairs(fields.tag_list) do redis.call('ZADD', K.blocks_tagged(tag), seq, id) end
+  file_block(id, {})
   remember(id, 1, {
     operation = 'create', author = author, before = '0', after = fields.chars,
     position = '0', removed = '', added = '',

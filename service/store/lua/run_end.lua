@@ -5,40 +5,59 @@
 -- include: output
 -- include: awaits
 -- include: callback
+-- include: run_status
+-- include: agent_places
+-- include: gone
 local RUNS_KEPT = 1000
 local OUTPUT_SECONDS = 10800
-local STEPS_LOOKED_AT = 100
+local HOLES_LOOKED_AT = 100
 
 local function parts_of(run)
   return {K.run(run), K.run_messages(run), K.run_steps(run), K.run_notes(run), K.run_effects(run), K.run_started(run)}
+end
+
+-- run_unlisted(agent, run), step_unlisted(agent, step): out of every list, its place kept for whoever pages on from it.
+local function run_unlisted(agent, run)
+  gone('runs', run, redis.call('ZSCORE', K.runs(), run))
+  redis.call('ZREM', K.agent_runs(agent), run)
+  redis.call('ZREM', K.runs(), run)
+  run_unfiled(run)
+end
+
+local function step_unlisted(agent, step)
+  gone('steps', step, redis.call('ZSCORE', K.steps(), step))
+  redis.call('ZREM', K.steps(), step)
+  redis.call('ZREM', K.agent_steps(agent), step)
 end
 
 -- run_drop(agent, run): nothing of the run is left but what it put into its agent's history.
 local function run_drop(agent, run)
   for _, step in ipairs(redis.call('LRANGE', K.run_steps(run), 0, -1)) do
     redis.call('DEL', K.step(step), K.trace(step))
-    redis.call('ZREM', K.steps(), step)
-    redis.call('ZREM', K.agent_steps(agent), step)
+    step_unlisted(agent, step)
   end
   redis.call('DEL', K.run_output(run), unpack(parts_of(run)))
-  redis.call('ZREM', K.agent_runs(agent), run)
-  redis.call('ZREM', K.runs(), run)
+  run_unlisted(agent, run)
   redis.call('ZREM', K.callbacks(), run)
 end
 
--- forget_steps(agent): the oldest steps of an agent leave their lists once they ran out.
-local function forget_steps(agent)
-  for _, step in ipairs(redis.call('ZRANGE', K.agent_steps(agent), 0, STEPS_LOOKED_AT - 1)) do
-    if redis.call('EXISTS', K.step(step)) == 1 then return end
-    redis.call('ZREM', K.steps(), step)
-    redis.call('ZREM', K.agent_steps(agent), step)
+-- forget(agent): the oldest runs and steps of an agent leave their lists once they ran out.
+local function forget(agent)
+  for _, step in ipairs(redis.call('ZRANGE', K.agent_steps(agent), 0, HOLES_LOOKED_AT - 1)) do
+    if redis.call('EXISTS', K.step(step)) == 1 then break end
+    step_unlisted(agent, step)
+  end
+  for _, run in ipairs(redis.call('ZRANGE', K.agent_runs(agent), 0, HOLES_LOOKED_AT - 1)) do
+    if redis.call('EXISTS', K.run(run)) == 1 then break end
+    run_unlisted(agent, run)
   end
 end
 
 local function run_end(agent, run, stop_reason, status, error, keep)
   local before = redis.call('HMGET', K.run(run), 'status', 'started_at')
   if before[1] ~= 'created' and before[1] ~= 'running' then return false end
-  redis.call('HSET', K.run(run), 'status', status, 'stop_reason', stop_reason, 'completed_at', MICROS)
+  redis.call('HSET', K.run(run), 'stop_reason', stop_reason, 'completed_at', MICROS)
+  run_status(run, status)
   if error ~= '' then redis.call('HSET', K.run(run), 'error', error) end
   if redis.call('HGET', K.agent_state(agent), 'run_id') == run then
     redis.call('HDEL', K.agent_state(agent), 'run_id')
@@ -47,8 +66,11 @@ local function run_end(agent, run, stop_reason, status, error, keep)
   replied(run)
   tell(run, '{"kind":"end"}')
   local took = before[2] and math.floor((tonumber(MICROS) - tonumber(before[2])) / 1000) or 0
+  local places, times = agent_places(agent), agent_times(agent)
   redis.call('HSET', K.agent(agent), 'last_run_completion', MICROS, 'last_stop_reason', stop_reason,
     'last_run_duration_ms', string.format('%d', took))
+  file_agent(agent, places)
+  order_agent(agent, times)
   redis.call('HDEL', K.run(run), 'prompt', 'seen', 'causes', 'step_id', 'stop')
   redis.call('DEL', K.run_notes(run), K.run_calls(run))
   for _, part in ipairs(parts_of(run)) do redis.call('EXPIRE', part, keep) end
@@ -61,7 +83,7 @@ local function run_end(agent, run, stop_reason, status, error, keep)
       run_drop(agent, oldest)
     end
   end
-  forget_steps(agent)
+  forget(agent)
   call_back(run)
   redis.call('PUBLISH', K.output(), run .. ' ' .. status)
   return true

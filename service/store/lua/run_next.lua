@@ -6,6 +6,7 @@
 -- Reply {'run', run, hash as a flat list}  {'idle'}  {'fence'}
 -- include: clock
 -- include: fence
+-- include: run_status
 local agent = ARGV[1]
 local state = K.agent_state(agent)
 if not fenced(agent, ARGV[2]) then return {'fence'} end
@@ -19,7 +20,8 @@ while not run do
   end
   if redis.call('HGET', K.run(run), 'status') == 'created' then
     redis.call('HSET', state, 'run_id', run)
-    redis.call('HSET', K.run(run), 'status', 'running', 'started_at', MICROS)
+    redis.call('HSET', K.run(run), 'started_at', MICROS)
+    run_status(run, 'running')
   else
     if redis.call('HGET', state, 'wake_run') == run then redis.call('HDEL', state, 'wake_run') end
     run = nil

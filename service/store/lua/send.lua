@@ -3,11 +3,13 @@
 -- Returns {generation, pool} if that made the agent ready.
 -- include: clock
 -- include: ready
+-- include: run_status
 local function send(agent, run, record, output, callback)
   local seq = redis.call('HINCRBY', K.meta(), 'seq', 1)
-  redis.call('HSET', K.run(run), 'record', record, 'status', 'created', 'created_at', MICROS, 'output', output)
+  redis.call('HSET', K.run(run), 'record', record, 'created_at', MICROS, 'output', output)
   if callback == '1' then redis.call('HSET', K.run(run), 'callback', '1') end
   redis.call('ZADD', K.runs(), seq, run)
+  run_status(run, 'created')
   redis.call('ZADD', K.agent_runs(agent), seq, run)
   redis.call('RPUSH', K.agent_inbox(agent), run)
   return mark_ready(agent)

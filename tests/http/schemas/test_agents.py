@@ -68,9 +68,12 @@ AGENT = Agent(
 BLOCK = Block(id=BLOCK_ID, label="notes", value="x", version=3, chars=1, created_at=1, updated_at=1)
 
 
-def test_an_answer_has_every_field_of_v1_and_the_pool() -> None:
+OURS = {"pool", "source_ids", "include_default_source", "project", "memory_variables", "actor_id"}
+
+
+def test_an_answer_has_every_field_of_v1_the_pool_and_what_was_only_kept() -> None:
     shown = agent_state(AGENT, [BLOCK]).model_dump()
-    assert set(shown) == {*V1_FIELDS, "pool"}
+    assert set(shown) == {*V1_FIELDS, *OURS}
     assert set(shown["llm_config"]) == set(LLM_FIELDS)
     assert set(shown["embedding_config"]) == set(EMBEDDING_FIELDS)
     assert set(shown["memory"]) == {"agent_type", "git_enabled", "blocks", "file_blocks", "prompt_template"}
