@@ -17,7 +17,7 @@ from typing import Any, Literal
 from service.errors import Invalid
 from service.records.base import Record
 from service.records.messages import Reasoning, Role, ToolCall, ToolReturn
-from service.tools import BUILT_IN, MESSAGE_SENT
+from service.tools.built_in import BUILT_IN, MESSAGE_SENT
 
 
 class AgentType(Record):

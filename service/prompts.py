@@ -21,7 +21,7 @@ from service.agent_types import type_of
 from service.records.agents import Agent
 from service.records.base import Micros
 from service.records.blocks import Block
-from service.tool_rules import texts
+from service.tools.rules import texts
 
 PLACEHOLDER = "{CORE_MEMORY}"
 """Where a system text wants its memory; without it memory comes last."""

@@ -11,7 +11,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.loopback import is_loopback
 from service.records.base import DEFAULT_POOL
 
 
@@ -101,13 +100,6 @@ class Settings(BaseModel):
     def history_kept(self) -> str:
         """What a block's history keeps at the most, as the scripts read it: entries, milliseconds, bytes."""
         return f"{self.history_count} {self.history_days * 86_400_000} {self.history_mb * 1_000_000}"
-
-    @property
-    def private_callbacks(self) -> bool:
-        """Whoever reaches a server that listens to this machine alone could call those addresses anyway."""
-        if self.callbacks_private is None:
-            return not self.insecure and is_loopback(self.host)
-        return self.callbacks_private
 
 
 _VARIABLES: dict[str, tuple[str, ...]] = {

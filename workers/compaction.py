@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 import structlog
 
 from service.bootstrap import Service
+from service.estimates import BYTES_PER_TOKEN, estimate, estimate_json, estimate_messages
 from service.prompts import summary_event
 from service.records.ids import derived_id
 from service.records.messages import Compaction, Message
 from service.records.models import ModelEntry
 from service.records.runs import Lease, ModelReply
-from service.tokens import BYTES_PER_TOKEN, estimate, estimate_json, estimate_messages
 from workers.models.base import ModelError, ModelRequest
 from workers.models.registry import Models
 from workers.request import request_of

@@ -24,7 +24,7 @@ from service.prompts import heartbeat_event
 from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
 from service.records.runs import Lease, ModelReply, OpenRun, Run, RunError, Step, StopReason, status_of
-from service.tool_rules import continues, is_terminal, missing_before_exit
+from service.tools.rules import continues, is_terminal, missing_before_exit
 from workers.approvals import answering, request_answered, result_without_running, unfinished
 from workers.asking import Asker
 from workers.compaction import Compactor

@@ -17,8 +17,8 @@ from service.records.messages import Message, ToolCall, ToolReturn
 from service.records.models import ModelEntry
 from service.records.runs import ModelReply, Piece, Step
 from service.records.tools import Tool
-from service.tool_rules import allowed_tools, forces_call, is_terminal, needs_approval, prefilled
-from service.tools import parameters_of, with_heartbeat
+from service.tools.built_in import parameters_of, with_heartbeat
+from service.tools.rules import allowed_tools, forces_call, is_terminal, needs_approval, prefilled
 from workers.approvals import as_told
 from workers.models.base import ModelRequest, ToolSpec
 from workers.transcript import Transcript

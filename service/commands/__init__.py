@@ -1,4 +1,5 @@
-"""Commands: what people ask a running server from a terminal: lists, a live feed, a message.
+"""Commands: what people ask from a terminal.
 
-Clients of the HTTP API like any other.
+Lists, the live feed and messages ask a running server and are clients of the HTTP API
+like any other; doctor and tokens work on the store itself, beside a server or without one.
 """

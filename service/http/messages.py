@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from service.callbacks import may_be_private
 from service.errors import NotFound, NothingActive, PendingApproval
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
@@ -102,7 +103,7 @@ async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
     `callback_url`, whose outcome the run shows.
     """
     messages, options = new_messages(call.body), run_options(call.body)
-    private = call.service.settings.private_callbacks
+    private = may_be_private(call.service.settings)
     check_callback(call.body.callback_url, private)
     run = await call.service.messages.send(
         call.ws,

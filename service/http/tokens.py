@@ -1,7 +1,7 @@
 """Tokens over HTTP: an admin's token makes, lists and revokes those of its own workspace.
 
 The first token of a store, and those of other workspaces, are made on the
-command line, by whoever may reach the store itself (service/token_command.py).
+command line, by whoever may reach the store itself (service/commands/tokens.py).
 """
 
 from starlette.responses import Response

@@ -27,9 +27,9 @@ from service.http.schemas.tools import (
 from service.http.schemas.transcript import ToolReturnMessage
 from service.records.ids import new_id
 from service.records.tools import Tool, ToolRequest
-from service.tool_sources import function_of
 from service.toolbox import schema_from
-from service.tools import BUILT_IN
+from service.tools.built_in import BUILT_IN
+from service.tools.sources import function_of
 
 _SOURCE = '''\
 def roll(sides: int) -> int:

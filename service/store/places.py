@@ -76,7 +76,7 @@ class Creation:
 
 
 def by_creation(ws: str, kind: str) -> Creation:
-    """The order of `blocks`, `agents`, `runs`, `steps` or `identities`."""
+    """The order of `blocks`, `agents`, `runs`, `steps`, `identities` or `tools`."""
     return Creation(key(ws, kind), key(ws, "gone", kind))
 
 

@@ -10,7 +10,7 @@ from service.records.tools import Tool
 from service.store.client import StoreClient, flat
 from service.store.keys import key
 from service.store.pages import Term, rows_of
-from service.store.places import Creation
+from service.store.places import by_creation
 
 
 def to_tool(id: str, hash: Mapping[str, str]) -> Tool:
@@ -65,5 +65,4 @@ class ToolStore:
         async def read(ids: Sequence[str]) -> list[Tool]:
             return [tool for tool in await self.read_many(ws, ids) if keep(tool)]
 
-        index = key(ws, "tools")
-        return await rows_of(self._store, Creation(index), [Term([index])], page, read)
+        return await rows_of(self._store, by_creation(ws, "tools"), [Term([key(ws, "tools")])], page, read)

@@ -9,7 +9,7 @@ import pytest
 from service import tool_runs
 from service.bootstrap import Service
 from service.records.tools import ToolOutcome, ToolRequest
-from service.tools import BUILT_IN, by_name
+from service.tools.built_in import BUILT_IN, by_name
 from tests.http.conftest import MODERN, WS, Make
 from tests.http.test_tools import UNKNOWN, make_tool
 

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from service.bootstrap import Service
+from service.callbacks import may_be_private
 from service.http.app import create_app
 from service.settings import Settings
 from tests.http.conftest import WS, Make, Worker
@@ -75,10 +76,14 @@ async def test_a_server_of_this_machine_alone_takes_any_address(
 
 
 @pytest.mark.parametrize(
-    ("insecure", "said", "private"),
-    [(False, None, True), (True, None, False), (True, True, True), (False, False, False)],
+    ("settings", "private"),
+    [
+        (Settings(), True),
+        (Settings(insecure=True), False),
+        (Settings(host="0.0.0.0"), False),
+        (Settings(insecure=True, callbacks_private=True), True),
+        (Settings(callbacks_private=False), False),
+    ],
 )
-def test_a_setting_decides_and_else_who_may_reach_the_server(
-    insecure: bool, said: bool | None, private: bool
-) -> None:
-    assert Settings(insecure=insecure, callbacks_private=said).private_callbacks is private
+def test_a_setting_decides_and_else_who_may_reach_the_server(settings: Settings, private: bool) -> None:
+    assert may_be_private(settings) is private

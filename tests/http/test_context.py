@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from service.bootstrap import Service
-from service.tokens import IMAGE_TOKENS, estimate, estimate_message
+from service.estimates import IMAGE_TOKENS, estimate, estimate_message
 from tests.http.conftest import WS
 from tests.workers.bench import Bench, call, calls, says
 

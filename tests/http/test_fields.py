@@ -7,7 +7,7 @@ import pytest
 
 from service.http.schemas.agents import CreateAgentRequest, UpdateAgent
 from service.http.schemas.blocks import BlockUpdate, CreateBlock
-from service.tools import by_name
+from service.tools.built_in import by_name
 from tests.http.conftest import Make
 
 BLOCK: dict[str, Any] = {

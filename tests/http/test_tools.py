@@ -8,7 +8,7 @@ import pytest
 
 from service.bootstrap import Service
 from service.records.tools import ToolOutcome
-from service.tools import BUILT_IN, by_name
+from service.tools.built_in import BUILT_IN, by_name
 from tests.http.conftest import WS
 
 UNKNOWN = "tool-123e4567-e89b-42d3-8456-426614174000"

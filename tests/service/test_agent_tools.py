@@ -7,7 +7,7 @@ import pytest
 from service.errors import Invalid, NotFound
 from service.records.agents import Agent
 from service.records.tools import Tool, ToolFields
-from service.tools import by_name
+from service.tools.built_in import by_name
 from tests.store.team import ALICE, WS, Team
 
 pytestmark = pytest.mark.anyio

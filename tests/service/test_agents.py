@@ -14,7 +14,7 @@ from service.records.identities import IdentityFields
 from service.records.messages import NewMessage
 from service.settings import Settings
 from service.store.agents import AgentStore
-from service.tools import BUILT_IN, by_name
+from service.tools.built_in import BUILT_IN, by_name
 from tests.store.team import ALICE, WS, Team
 
 pytestmark = pytest.mark.anyio

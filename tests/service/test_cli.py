@@ -117,7 +117,7 @@ def test_up_becomes_the_process_that_starts_the_others() -> None:
 
 def test_token_becomes_the_command_that_knows_tokens() -> None:
     became = started("token", "create", "--workspace", "team-a", "--scope", "write", "--data", "my blocks")
-    assert became.command[1:] == ["-m", "service.token_command", "create", "team-a", "write", "", "", ""]
+    assert became.command[1:] == ["-m", "service.commands.tokens", "create", "team-a", "write", "", "", ""]
     assert became.settings == Settings(data_dir=Path("my blocks"))
     more = ("--name", "import", "--expires", "30d", "--rate", "60")
     assert started("token", "create", "--workspace", "a", "--scope", "admin", *more).command[3:] == [
@@ -278,8 +278,8 @@ def test_ctrl_c_ends_a_process_without_a_traceback(capsys: pytest.CaptureFixture
             "service.commands.send",
             ["json", "", "reader", "Hi"],
         ),
-        (["doctor", "--json"], "service.doctor", ["json"]),
-        (["doctor"], "service.doctor", []),
+        (["doctor", "--json"], "service.commands.doctor", ["json"]),
+        (["doctor"], "service.commands.doctor", []),
     ],
 )
 def test_a_command_that_asks_becomes_its_module(

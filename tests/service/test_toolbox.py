@@ -8,7 +8,7 @@ from service.errors import Invalid, NotFound
 from service.records.base import Page
 from service.records.tools import Tool, ToolFields
 from service.toolbox import Toolbox, callable_alone, offered, schema_from
-from service.tools import BUILT_IN, by_name
+from service.tools.built_in import BUILT_IN, by_name
 from tests.store.team import ALICE, WS, Team
 
 pytestmark = pytest.mark.anyio

@@ -23,8 +23,8 @@ async def test_every_key_of_a_team_at_work_is_of_a_known_kind(team: Team) -> Non
     await team.working(agent)
     kinds = {kind.pattern: kind for kind in await census(team.store)}
     assert OTHERS not in kinds
-    assert {SCHEMA_KEY, WORKSPACES_KEY, "block:<id>", "block:<id>:history", "blocks:tag:<…>"} <= kinds.keys()
-    assert (kinds["block:<id>"].keys, kinds["agent:<id>:state"].keys, kinds["blocks:label:<…>"].keys) == (
+    assert {SCHEMA_KEY, WORKSPACES_KEY, "block:<id>", "block:<id>:history", "blocks:by:<…>"} <= kinds.keys()
+    assert (kinds["block:<id>"].keys, kinds["agent:<id>:state"].keys, kinds["block:<id>:history"].keys) == (
         1,
         1,
         1,

@@ -5,8 +5,8 @@ import pytest
 
 from service.agent_types import AGENT_TYPES, initial_messages, rules_for, tools_for, type_of
 from service.errors import Invalid
-from service.tool_calls import parse_arguments
-from service.tools import BUILT_IN
+from service.tools.built_in import BUILT_IN
+from service.tools.calls import parse_arguments
 
 MODEL = "claude-opus-4-5"
 MULTI = [

@@ -11,6 +11,7 @@ from service.records.messages import Answer, CallAnswer, Message, NewMessage, To
 from service.records.runs import ClientTool, Run, RunOptions
 from service.records.tools import Tool
 from service.store.keys import key
+from service.tools.built_in import by_name
 from tests.workers.bench import WS, Bench, WorkerKilled, call, calls, says, told, unpacked
 from tests.workers.test_takeover import killed_at
 from workers.approvals import as_told, turn_of
@@ -168,7 +169,7 @@ async def test_what_the_caller_says_beside_his_word_is_heard(bench: Bench) -> No
 
 
 async def test_a_tool_itself_may_want_to_be_allowed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = Tool(id="tool-1", name="memory_insert", default_requires_approval=True)
+    tool = by_name("memory_insert").tool.model_copy(update={"default_requires_approval": True})
 
     async def tools_of(*_: object) -> dict[str, Tool]:
         return {"memory_insert": tool}

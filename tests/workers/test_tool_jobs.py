@@ -11,7 +11,7 @@ from service.records.agents import Agent
 from service.records.ids import new_id
 from service.records.tools import Tool, ToolOutcome, ToolRequest
 from service.settings import Settings
-from service.tools import by_name
+from service.tools.built_in import by_name
 from tests.workers.bench import PERSON, WS, Bench, wait_until
 from workers.main import tools
 from workers.tool_jobs import run_tool

@@ -17,7 +17,7 @@ from service.records.base import Page
 from service.records.ids import derived_id
 from service.records.messages import Message
 from service.records.runs import AskState, Run
-from service.tool_arguments import AgentMessageArguments, TaggedMessageArguments
+from service.tools.arguments import AgentMessageArguments, TaggedMessageArguments
 from workers.tools.context import Handler, ToolContext, ToolFailed
 from workers.tools.messages import spoken
 from workers.waits import Waiting

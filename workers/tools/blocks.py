@@ -12,7 +12,7 @@ from service.errors import EditConflict, LabelTaken, ManyMatches, NoMatch
 from service.patches import PatchFailed, PatchOperation, apply_patch, is_multi, parse_operations
 from service.prompts import LINE_NUMBER_WARNING
 from service.records.blocks import Block, BlockFields, Edit
-from service.tool_arguments import (
+from service.tools.arguments import (
     AppendArguments,
     CoreReplaceArguments,
     FinishArguments,

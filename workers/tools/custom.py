@@ -13,7 +13,7 @@ import structlog
 
 from service.records.messages import ToolCall, ToolReturn
 from service.records.tools import Tool, ToolOutcome, ToolRequest
-from service.tool_calls import read_object
+from service.tools.calls import read_object
 from workers.tools.context import ToolContext
 from workers.tools.sandbox import Program, Sandbox, failed
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from service.records.base import Page
 from service.records.messages import Message
-from service.tool_arguments import ConversationSearchArguments, SendMessageArguments
-from service.tools import MESSAGE_SENT
+from service.tools.arguments import ConversationSearchArguments, SendMessageArguments
+from service.tools.built_in import MESSAGE_SENT
 from workers.approvals import as_told
 from workers.tools.context import Handler, ToolContext, ToolFailed
 

@@ -4,7 +4,7 @@ A failed tool never ends the turn: what was refused becomes a result of status
 error, named as V1 names it. Losing the lease is no refusal but the end of our
 say, and passes through.
 
-Elsewhere: what tools are called and take (service/tools.py).
+Elsewhere: what tools are called and take (service/tools/built_in.py).
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from service.errors import (
 )
 from service.records.messages import ToolCall, ToolReturn
 from service.records.tools import Tool, ToolOutcome, ToolRequest
-from service.tool_calls import ToolArgumentsWrong, parse_arguments
+from service.tools.calls import ToolArgumentsWrong, parse_arguments
 from workers.tools.context import Handler, ToolContext, ToolFailed
 from workers.tools.custom import CustomTools
 

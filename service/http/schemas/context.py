@@ -1,6 +1,6 @@
 """Context on the wire: V1's overview of what fills an agent's context window.
 
-Tokens are estimated, four bytes to one (service/tokens.py): what a provider
+Tokens are estimated, four bytes to one (service/estimates.py): what a provider
 counts is in the usage of each step.
 """
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from service.estimates import estimate, estimate_json, estimate_messages
 from service.prompts import PromptParts
 from service.records.agents import Agent
 from service.records.base import iso
 from service.records.messages import Message
 from service.records.tools import Tool
-from service.tokens import estimate, estimate_json, estimate_messages
 
 
 class ContextWindowOverview(BaseModel):

@@ -23,7 +23,7 @@ from service.records.agents import Agent, AgentFields, AgentQuery, NewAgent
 from service.records.blocks import Block, BlockFields
 from service.records.messages import NewMessage
 from service.settings import Settings
-from service.tools import by_name
+from service.tools.built_in import by_name
 
 V1_FIELDS = (
     "created_by_id last_updated_by_id created_at updated_at id name tool_rules message_ids system "

@@ -3,7 +3,7 @@
 import pytest
 
 from service.errors import IdReused, StoreUnreachable
-from service.tools import BUILT_IN
+from service.tools.built_in import BUILT_IN
 from tests.workers.bench import Bench, call, calls, says
 from workers.tools import agents, blocks, messages
 

@@ -3,9 +3,9 @@
 A tool that is defined but not `available` can be listed and attached; no model is
 offered it, and nothing answers to a call of it yet.
 
-Elsewhere: what calls carry (tool_arguments.py) and how they are read (tool_calls.py); what
+Elsewhere: what calls carry (arguments.py) and how they are read (calls.py); what
 each tool does (workers/tools, by name); which agent gets which (agent_types.py); when a
-call is allowed (tool_rules.py); tools that people bring along (toolbox.py).
+call is allowed (rules.py); tools that people bring along (service/toolbox.py).
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from service.errors import NotFound
 from service.records.tools import Tool, ToolType
-from service.tool_arguments import (
+from service.tools.arguments import (
     AgentMessageArguments,
     AppendArguments,
     ArchivalInsertArguments,

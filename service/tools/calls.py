@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from service.errors import BlockwireError
-from service.tool_arguments import Arguments, quoted
-from service.tools import by_name
+from service.tools.arguments import Arguments, quoted
+from service.tools.built_in import by_name
 
 _ASIDES = ("request_heartbeat", "thinking")
 """Arguments of the loop, not of any tool."""

@@ -7,9 +7,9 @@ import pytest
 
 from service.errors import NotFound
 from service.records.tools import Tool
-from service.tool_arguments import MemoryArguments
-from service.tool_calls import ToolArgumentsWrong, argument_model, parse_arguments
-from service.tools import BUILT_IN, NOT_YET, by_id, by_name, with_heartbeat
+from service.tools.arguments import MemoryArguments
+from service.tools.built_in import BUILT_IN, NOT_YET, by_id, by_name, with_heartbeat
+from service.tools.calls import ToolArgumentsWrong, argument_model, parse_arguments
 
 LABELLED = {"label": "string"}
 # name -> type, arguments with their JSON types, the required ones

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 from structlog.testing import capture_logs
 
-from service import doctor
-from service.doctor import Finding, as_json, show, size
+from service.commands import doctor
+from service.commands.doctor import Finding, as_json, show, size
 from service.settings import Settings
 from service.store.census import Kind
 from tests.store.team import Team

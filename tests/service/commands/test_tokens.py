@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from service import token_command
 from service.bootstrap import open_tokens
+from service.commands import tokens as token_command
+from service.commands.tokens import expiry_of, run
 from service.entry import WONT_WORK
 from service.errors import Unauthorized
 from service.processes import store_for
 from service.records.base import iso
 from service.settings import Settings, environment_for
-from service.token_command import expiry_of, run
 
 pytestmark = pytest.mark.anyio
 

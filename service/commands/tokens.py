@@ -1,6 +1,6 @@
 """The `blockwire token` command: makes, lists and revokes tokens, in any workspace of the store.
 
-`python -m service.token_command create WORKSPACE SCOPE NAME EXPIRES RATE`,
+`python -m service.commands.tokens create WORKSPACE SCOPE NAME EXPIRES RATE`,
 `… list [json]`, `… revoke ID`, started by cli.py; an empty word means that nothing
 was said. Whoever may run it reaches the store itself and could read all of it:
 no token is asked for. It works beside a running server, which learns of it at

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.errors import Invalid
-from service.tool_sources import function_of, schema_of, schema_with
+from service.tools.sources import function_of, schema_of, schema_with
 
 
 def source(signature: str, told: str = "", *, before: str = "", description: str = "Does it.") -> str:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from service.tool_rules import (
+from service.tools.rules import (
     allowed_tools,
     continues,
     forces_call,

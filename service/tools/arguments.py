@@ -1,7 +1,7 @@
 """Tool arguments: what a call of each built-in tool carries, as models.
 
 The schema that a language model is shown is derived from these (tools.py), and what
-it sends back is checked by them (tool_calls.py), so the two cannot drift apart.
+it sends back is checked by them (calls.py), so the two cannot drift apart.
 """
 
 from typing import Any, Literal, Self
