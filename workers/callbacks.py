@@ -82,7 +82,8 @@ class Caller:
     async def _tell(self, ws: str, run: Run) -> None:
         status, error = None, None
         async with self._opening:  # it reads certificates, which takes a tenth of a second
-            client = self._client = self._client or await asyncio.to_thread(_client)
+            client = self._client or await asyncio.to_thread(_client)
+            self._client = client
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 status = await _post(client, run)
