@@ -82,8 +82,9 @@ class Caller:
     async def _tell(self, ws: str, run: Run) -> None:
         status, error = None, None
         async with self._opening:  # it reads certificates, which takes a tenth of a second
-            client = self._client or await asyncio.to_thread(_client)
-            self._client = client
+            if self._client is None:
+                self._client = await asyncio.to_thread(_client)
+        client = self._client
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 status = await _post(client, run)
