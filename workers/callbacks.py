@@ -34,8 +34,21 @@ class Caller:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._client: httpx2.AsyncClient | None = None
+        self._opening = asyncio.Lock()
 
     async def run(self) -> None:
+        try:
+            await self._watch_all()
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connections, if there are any."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _watch_all(self) -> None:
         async with asyncio.TaskGroup() as group:
             known: set[str] = set()
             while True:
@@ -68,9 +81,13 @@ class Caller:
 
     async def _tell(self, ws: str, run: Run) -> None:
         status, error = None, None
+        async with self._opening:  # it reads certificates, which takes a tenth of a second
+            if self._client is None:
+                self._client = await asyncio.to_thread(_client)
+        client = self._client
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                status = await _post(run)
+                status = await _post(client, run)
         except TimeoutError:
             error = f"no answer within {TIMEOUT_S:g} s"
         except Refused as refusal:
@@ -81,19 +98,21 @@ class Caller:
         await self._service.callbacks.settle(ws, run.id, status, error)
 
 
-async def _post(run: Run) -> int:
+def _client() -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=TIMEOUT_S)
+
+
+async def _post(client: httpx2.AsyncClient, run: Run) -> int:
     url = httpx2.URL(run.callback_url or "")
     address = await _address(url.host, url.port or (443 if url.scheme == "https" else 80), run)
-    async with (
-        httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=TIMEOUT_S) as client,
-        client.stream(
-            "POST",
-            url.copy_with(host=address),
-            json=message_of(run),
-            headers={"host": url.netloc.decode("ascii")},
-            extensions={"sni_hostname": url.host},
-        ) as response,
-    ):
+    request = client.stream(
+        "POST",
+        url.copy_with(host=address),
+        json=message_of(run),
+        headers={"host": url.netloc.decode("ascii"), "connection": "close"},
+        extensions={"sni_hostname": url.host},
+    )
+    async with request as response:
         return response.status_code
 
 

@@ -56,8 +56,10 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-def caller(service: Service) -> Caller:
-    return Caller(service)
+async def caller(service: Service) -> AsyncIterator[Caller]:
+    caller = Caller(service)
+    yield caller
+    await caller.aclose()
 
 
 async def ended(bench: Bench, url: str, *, private: bool = True, **entry: Any) -> tuple[Agent, Run]:
@@ -123,12 +125,12 @@ async def test_whoever_does_not_answer_in_time_is_given_up(
     bench: Bench, caller: Caller, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert callbacks.TIMEOUT_S == 5
-    monkeypatch.setattr(callbacks, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(callbacks, "TIMEOUT_S", 0.5)
     receiver.silent = True
     _, run = await ended(bench, receiver.url)
     await caller.tell(WS)
     told = await bench.service.runs.read(WS, run.id)
-    assert (told.callback_status_code, told.callback_error) == (None, "no answer within 0.1 s")
+    assert (told.callback_status_code, told.callback_error) == (None, "no answer within 0.5 s")
 
 
 async def test_an_address_where_nobody_is_leaves_an_error(bench: Bench, caller: Caller) -> None:
@@ -172,7 +174,7 @@ async def test_a_worker_that_dies_while_it_tells_leaves_an_error_and_nobody_tell
 ) -> None:
     _, run = await ended(bench, receiver.url)
 
-    async def dies(run: Run) -> int:
+    async def dies(*_: object) -> int:
         raise WorkerKilled
 
     with monkeypatch.context() as broken:
