@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from service import cli, entry
-from service.cli import VERBS, main
+from service.cli import main
 from service.errors import Invalid, StoreUnreachable, StoreUnreadable
 from service.settings import Settings, read_settings, variables_of
+from service.verbs import VERBS, Verb
 
 HOME = Path(cli.__file__).parents[1]
 
@@ -67,7 +68,7 @@ def test_without_a_verb_it_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
 def test_the_help_of_a_verb_explains_every_option_and_gives_an_example(
-    verb: cli.Verb, capsys: pytest.CaptureFixture[str]
+    verb: Verb, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         main([verb.name, "--help"])
