@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test compat fuzz check format
+.PHONY: install demo bench test compat fuzz check format
 
 install: $(VENV)/installed
 
@@ -26,6 +26,10 @@ compat: install
 
 fuzz: install
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -q tests/fuzz $(ARGS)
+
+# What it costs, beside what this machine allows; takes a few minutes.
+bench: install
+	$(BIN)/python -m tests.bench $(ARGS)
 
 check: install
 	$(BIN)/ruff format --check .
