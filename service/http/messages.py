@@ -16,9 +16,10 @@ from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
 from service.http.errors import ModelFailed, WrongMethod
 from service.http.generation import is_legacy
+from service.http.refusals import MODEL_FAILED
 from service.http.retries import run_id_for
 from service.http.routing import EXAMPLE_UUID4, Route
-from service.http.schemas.errors import Error, ModelFailure
+from service.http.schemas.errors import Error
 from service.http.schemas.messages import (
     AsyncSendRequest,
     CancelRequest,
@@ -233,16 +234,9 @@ async def _produced(call: Call[Nothing, SendRequest], run: Run) -> list[ApiMessa
 
 
 _PATH = "/v1/agents/{agent_id}/messages"
-_MODEL_FAILURES = {
-    401: ("The model's provider does not take the key", ModelFailure),
-    402: ("The model's provider wants credit", ModelFailure),
-    429: ("The model's provider asks to slow down", ModelFailure),
-    500: ("The model failed otherwise", ModelFailure),
-    504: ("The model did not answer in time", ModelFailure),
-}
 
 ROUTES = [
-    Route("POST", _PATH, send, "Messages", LettaResponse, example=_HELLO, refuses=_MODEL_FAILURES),
+    Route("POST", _PATH, send, "Messages", LettaResponse, example=_HELLO, refuses=MODEL_FAILED),
     Route(
         "POST",
         f"{_PATH}/stream",
