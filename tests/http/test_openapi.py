@@ -54,7 +54,7 @@ def test_every_route_says_what_it_does_and_every_body_has_an_example_that_works(
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_every_answer_has_an_example_that_fits_its_type(route: Route) -> None:
     told = operation(route.method.lower(), route.path.replace(":path}", "}"))["responses"]
-    if route.method == "PATCH" and "405" in told:
+    if "405" in told:
         assert "200" not in told
         return
     (answer,) = told["200"]["content"].values()

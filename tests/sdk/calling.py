@@ -40,7 +40,7 @@ class CalledSdk:
     ) -> None:
         self.sdk = sdk
         self._process = process
-        self._settings = dict(settings or {})
+        self.settings = dict(settings or {})
         self.methods = frozenset(self._ask(None, {}, {}, None))
 
     def client(self, **settings: Any) -> "CalledSdk":
@@ -66,7 +66,7 @@ class CalledSdk:
         watch = threading.Timer(_CALL_S, self._process.kill)
         watch.start()
         try:
-            asked = {"method": name, "path": path, "args": args, "take": take, "client": self._settings}
+            asked = {"method": name, "path": path, "args": args, "take": take, "client": self.settings}
             self._process.stdin.write(json.dumps(asked) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()

@@ -22,7 +22,7 @@ class Guarded:
     running: Running
     admin: httpx.Client
     """Of the one team."""
-    stranger: str
+    foreign: str
     """A token of the other team."""
 
     def token(self, scope: str) -> tuple[str, str]:
@@ -36,23 +36,26 @@ class Guarded:
         return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def guarded() -> Iterator[Guarded]:
     with running_blockwire(workers=1) as running:
-        (first, _), (stranger, _) = make_token(running, "team-a", "admin"), make_token(running, "team-b")
+        (first, _), (foreign, _) = make_token(running, "team-a", "admin"), make_token(running, "team-b")
         bearer = {"authorization": f"Bearer {first}"}
         with httpx.Client(base_url=running.url, headers=bearer, trust_env=False, timeout=30) as admin:
-            yield Guarded(running, admin, stranger)
+            yield Guarded(running, admin, foreign)
 
 
-@pytest.fixture(scope="module")
-def called(sdk: Sdk, command: Sequence[str], guarded: Guarded) -> Iterator[CalledSdk]:
+@pytest.fixture(scope="session")
+def stranger(sdk: Sdk, command: Sequence[str], guarded: Guarded) -> Iterator[CalledSdk]:
+    """An SDK whose clients have no token of this Blockwire unless they are given one."""
     with calling(sdk, command, guarded.running.url) as ready:
         yield ready
 
 
-def test_a_token_that_may_write_does_everything_in_its_workspace(guarded: Guarded, called: CalledSdk) -> None:
-    sdk = called.client(token=guarded.token("write")[0])
+def test_a_token_that_may_write_does_everything_in_its_workspace(
+    guarded: Guarded, stranger: CalledSdk
+) -> None:
+    sdk = stranger.client(token=guarded.token("write")[0])
     block = guarded.block()
     agent = sdk.call("agents.create", model="offline/scripted", embedding=EMBEDDING, block_ids=[block["id"]])
     answer = sdk.call("agents.messages.create", agent_id=agent["id"], messages=saying({"echo": "system"}))
@@ -61,8 +64,8 @@ def test_a_token_that_may_write_does_everything_in_its_workspace(guarded: Guarde
     assert guarded.admin.get(f"/v1/blocks/{block['id']}").json()["value"] == "Changed"
 
 
-def test_a_token_that_may_read_does_no_more_than_that(guarded: Guarded, called: CalledSdk) -> None:
-    sdk, block = called.client(token=guarded.token("read")[0]), guarded.block()
+def test_a_token_that_may_read_does_no_more_than_that(guarded: Guarded, stranger: CalledSdk) -> None:
+    sdk, block = stranger.client(token=guarded.token("read")[0]), guarded.block()
     assert [one["id"] for one in sdk.call("blocks.list", label=block["label"])] == [block["id"]]
     with pytest.raises(Refused, match="scope write; yours has the scope read") as refused:
         sdk.call("blocks.update", block_id=block["id"], value="Changed")
@@ -70,9 +73,9 @@ def test_a_token_that_may_read_does_no_more_than_that(guarded: Guarded, called: 
     assert guarded.admin.get(f"/v1/blocks/{block['id']}").json()["value"] == "Ours"
 
 
-def test_a_revoked_token_is_refused_from_the_next_call_on(guarded: Guarded, called: CalledSdk) -> None:
+def test_a_revoked_token_is_refused_from_the_next_call_on(guarded: Guarded, stranger: CalledSdk) -> None:
     secret, token_id = guarded.token("write")
-    sdk, block = called.client(token=secret), guarded.block()
+    sdk, block = stranger.client(token=secret), guarded.block()
     assert sdk.call("blocks.retrieve", block_id=block["id"])["value"] == "Ours"
     guarded.admin.delete(f"/v1/tokens/{token_id}").raise_for_status()
     with pytest.raises(Refused, match="Unauthorized") as refused:
@@ -80,14 +83,14 @@ def test_a_revoked_token_is_refused_from_the_next_call_on(guarded: Guarded, call
     assert refused.value.status == 401
 
 
-def test_a_token_that_was_never_made_is_refused(called: CalledSdk) -> None:
+def test_a_token_that_was_never_made_is_refused(stranger: CalledSdk) -> None:
     with pytest.raises(Refused, match="Unauthorized") as refused:
-        called.client(token="LETTA_API_KEY").call("blocks.list")
+        stranger.client(token="LETTA_API_KEY").call("blocks.list")
     assert refused.value.status == 401
 
 
-def test_what_is_in_another_workspace_is_not_there(guarded: Guarded, called: CalledSdk) -> None:
-    sdk, block = called.client(token=guarded.stranger), guarded.block()
+def test_what_is_in_another_workspace_is_not_there(guarded: Guarded, stranger: CalledSdk) -> None:
+    sdk, block = stranger.client(token=guarded.foreign), guarded.block()
     assert sdk.call("blocks.list", label=block["label"]) == []
     for act in ("blocks.retrieve", "blocks.update", "blocks.delete"):
         told: dict[str, Any] = {"value": "Theirs"} if act == "blocks.update" else {}

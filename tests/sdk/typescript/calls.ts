@@ -4,7 +4,7 @@
  * Requests and answers speak Python: `agents.core_memory.retrieve`, `agent_id`. A request names a method, the
  * values of its path in the order of the URL, and its other arguments; `null` for a method asks for the names
  * of all there are. It says which client is to call it: the token, time-out and headers that are not those of
- * any client. The old generation takes and answers camelCase, and time-outs and headers with each call.
+ * any client. An argument `request` is the whole body. The old generation takes and answers camelCase, and time-outs and headers with each call.
  */
 
 import { createInterface } from "node:readline";
@@ -51,7 +51,7 @@ async function called(client: object, generation: Generation, asked: Request): P
     const path = Object.entries(asked.path);
     const isOld = generation === "old";
     const values = (isOld ? path : path.slice(-1)).map(([, value]) => value);
-    const named = isOld ? renamed(asked.args, camel) : { ...Object.fromEntries(path.slice(0, -1)), ...asked.args };
+    const named = "request" in asked.args ? asked.args.request : isOld ? renamed(asked.args, camel) : { ...Object.fromEntries(path.slice(0, -1)), ...asked.args };
     const options: unknown[] = Object.keys(named as Facts).length > 0 ? [named] : [];
     const { timeout_s, headers } = asked.client;
     if (isOld && (timeout_s ?? headers)) options.push({ timeoutInSeconds: timeout_s, headers });

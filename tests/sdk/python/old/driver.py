@@ -24,6 +24,7 @@ UNKNOWN = "00000000-0000-4000-8000-00000000abcd"
 EMBEDDING = "openai/text-embedding-3-small"
 """For every agent: this generation's types know no agent without one, though the SDK takes it."""
 ABSENT = {
+    "FunctionDefinition": ["strict"],
     "Block": ["name"],  # removed from V1's answers before its last version
     "LettaUsageStatistics": ["steps_messages"],
     "Step": ["job_id"],
