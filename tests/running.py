@@ -77,6 +77,20 @@ def running_blockwire(workers: int = 2, environ: Mapping[str, str] | None = None
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def token_command(running: Running, *words: str) -> "subprocess.CompletedProcess[str]":
+    """`blockwire token …`, beside a running one."""
+    command = [sys.executable, "-m", "service.cli", "token", *words, "--data", str(running.data)]
+    return subprocess.run(
+        command, cwd=ROOT, env=bare_environ(), capture_output=True, text=True, timeout=60, check=True
+    )
+
+
+def make_token(running: Running, workspace: str, scope: str = "write") -> tuple[str, str]:
+    """The secret, as a shell's `$(…)` would have it, and the token's id."""
+    done = token_command(running, "create", "--workspace", workspace, "--scope", scope)
+    return done.stdout.rstrip("\n"), done.stderr.split()[0]
+
+
 def free_port() -> int:
     """A port that nothing listened on a moment ago."""
     with socket.socket() as probe:

@@ -9,6 +9,7 @@ from service.http.calls import Call, Nothing
 from service.http.errors import Misused
 from service.http.generation import is_legacy
 from service.http.paging import part_of
+from service.http.refusals import NO_ANSWER
 from service.http.routing import Route
 from service.http.schemas.agent_state import AgentState
 from service.http.schemas.tool_runs import (
@@ -61,9 +62,9 @@ async def detach(call: Call[Nothing, Nothing]) -> Response:
 async def approval(call: Call[ApprovalQuery, ApprovalRequest]) -> Response:
     """Say whether somebody is asked before an agent runs a tool
 
-    In the body, or in the query as 0.1.x SDKs do. It adds or removes the agent's `requires_approval` rule; a
-    tool that asks for approval by default does not for this agent once `false` was said. SDKs of 1.x are
-    answered `null`.
+    In the body (also as `body_requires_approval`, which TypeScript SDKs of 1.x send), or in the query as
+    0.1.x SDKs do. It adds or removes the agent's `requires_approval` rule; a tool that asks for approval by
+    default does not for this agent once `false` was said. SDKs of 1.x are answered `null`.
     """
     required = call.body.requires_approval
     required = call.query.requires_approval if required is None else required
@@ -122,6 +123,12 @@ ROUTES = [
         example={"requires_approval": True},
     ),
     Route(
-        "POST", f"{_TOOLS}/{{tool_name}}/run", run, _TAG, ToolExecutionResult, example={"args": {"sides": 6}}
+        "POST",
+        f"{_TOOLS}/{{tool_name}}/run",
+        run,
+        _TAG,
+        ToolExecutionResult,
+        example={"args": {"sides": 6}},
+        refuses=NO_ANSWER,
     ),
 ]

@@ -15,6 +15,7 @@ from service.errors import BlockwireError, Invalid
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
 from service.http.errors import ModelFailed
+from service.http.refusals import MODEL_FAILED
 from service.http.routing import Route
 from service.http.schemas.errands import CompactionResponse, CompactQuery, CompactRequest
 from service.http.schemas.messages import SendRequest, new_messages, run_options
@@ -80,6 +81,7 @@ ROUTES = [
         "Messages",
         CompactionResponse,
         example={"compaction_settings": {"mode": "all"}},
+        refuses=MODEL_FAILED,
     ),
     Route(
         "POST",
@@ -88,5 +90,6 @@ ROUTES = [
         "Messages",
         dict[str, Any],
         example={"messages": [{"role": "user", "content": "What do you know?"}]},
+        refuses=MODEL_FAILED,
     ),
 ]

@@ -16,9 +16,10 @@ from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
 from service.http.errors import ModelFailed, WrongMethod
 from service.http.generation import is_legacy
+from service.http.refusals import MODEL_FAILED
 from service.http.retries import run_id_for
 from service.http.routing import EXAMPLE_UUID4, Route
-from service.http.schemas.errors import Error, ModelFailure
+from service.http.schemas.errors import Error
 from service.http.schemas.messages import (
     AsyncSendRequest,
     CancelRequest,
@@ -200,6 +201,18 @@ async def modify(call: Call[Nothing, Nothing]) -> Response:
     raise WrongMethod((), "Messages cannot be edited")
 
 
+async def search(call: Call[Nothing, Nothing]) -> Response:
+    """Refused: messages are not searched across agents
+
+    V1's own server did so with a vector service only. An agent searches its own with `conversation_search`.
+    """
+    raise WrongMethod(
+        (),
+        "Messages are not searched across agents: list them with GET /v1/messages/; "
+        "an agent searches its own with its tool conversation_search",
+    )
+
+
 def chronological(page: Page) -> Page:
     """The page for a list that is shown oldest first whichever end it is taken from.
 
@@ -233,16 +246,9 @@ async def _produced(call: Call[Nothing, SendRequest], run: Run) -> list[ApiMessa
 
 
 _PATH = "/v1/agents/{agent_id}/messages"
-_MODEL_FAILURES = {
-    401: ("The model's provider does not take the key", ModelFailure),
-    402: ("The model's provider wants credit", ModelFailure),
-    429: ("The model's provider asks to slow down", ModelFailure),
-    500: ("The model failed otherwise", ModelFailure),
-    504: ("The model did not answer in time", ModelFailure),
-}
 
 ROUTES = [
-    Route("POST", _PATH, send, "Messages", LettaResponse, example=_HELLO, refuses=_MODEL_FAILURES),
+    Route("POST", _PATH, send, "Messages", LettaResponse, example=_HELLO, refuses=MODEL_FAILED),
     Route(
         "POST",
         f"{_PATH}/stream",
@@ -256,6 +262,22 @@ ROUTES = [
     Route("POST", f"{_PATH}/cancel", cancel, "Messages", dict[str, str], example=_SOME_RUN),
     Route("GET", _PATH, find, "Messages", list[ApiMessage]),
     Route("PATCH", f"{_PATH}/{{message_id}}", modify, "Messages", refuses={405: ("Never", Error)}),
-    Route("GET", "/v1/messages/", find_all, "Messages", list[ApiMessage]),
+    Route("POST", "/v1/messages/search", search, "Messages", refuses={405: ("Never", Error)}, scope="read"),
+    Route(
+        "POST",
+        "/v1/agents/messages/search",
+        search,
+        "Messages",
+        refuses={405: ("Never", Error)},
+        scope="read",
+    ),
+    Route(
+        "GET",
+        "/v1/messages/",
+        find_all,
+        "Messages",
+        list[ApiMessage],
+        refuses={404: ("No message has the id that `after` or `before` names", Error)},
+    ),
     Route("GET", "/v1/messages/{message_id}", retrieve, "Messages", list[ApiMessage]),
 ]

@@ -127,7 +127,9 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
 def _operation_name(route: Route) -> str:
     """The handler's name, with the end of a path that another route of the handler does not have."""
     name = route.handler.__name__
-    return f"{name}_system_prompt" if "system-prompt" in route.path else name
+    if "system-prompt" in route.path:
+        return f"{name}_system_prompt"
+    return f"{name}_of_agents" if route.path == "/v1/agents/messages/search" else name
 
 
 def _path_parameter(name: str) -> dict[str, Any]:

@@ -36,8 +36,8 @@ class PageQuery(BaseModel):
     def page(self) -> Page:
         return Page(
             limit=min(self.limit or AT_MOST, AT_MOST),
-            before=self.before,
-            after=self.after,
+            before=self.before or None,
+            after=self.after or None,
             descending=self.order == "desc",
         )
 

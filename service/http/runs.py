@@ -8,6 +8,7 @@ from service.http.calls import Call, Nothing
 from service.http.errors import Unavailable
 from service.http.messages import view_of
 from service.http.paging import part_of
+from service.http.refusals import NOT_KEPT
 from service.http.routing import Route
 from service.http.schemas.errors import Error
 from service.http.schemas.runs import (
@@ -159,7 +160,14 @@ ROUTES = [
     Route("GET", "/v1/runs/{run_id}/metrics", metrics, "Runs", RunMetrics),
     Route("GET", "/v1/runs/{run_id}/steps", steps, "Runs", list[StepResponse]),
     Route("DELETE", "/v1/runs/{run_id}", delete, "Runs", RunResponse),
-    Route("GET", "/v1/runs/{run_id}/trace", trace, "Runs", list[ProviderTrace]),
+    Route(
+        "GET",
+        "/v1/runs/{run_id}/trace",
+        trace,
+        "Runs",
+        list[ProviderTrace],
+        refuses={501: ("The server keeps no traces", Error)},
+    ),
     Route("GET", "/v1/runs/{run_id}", retrieve, "Runs", RunResponse),
     Route(
         "POST",
@@ -170,7 +178,7 @@ ROUTES = [
         example={"starting_after": 12},
         media_type="text/event-stream",
         scope="read",
-        refuses={410: ("The run's stream is no longer kept; read its messages", Error)},
+        refuses=NOT_KEPT,
     ),
     Route("GET", "/v1/runs/{run_id}/messages", messages, "Runs", list[ApiMessage]),
 ]

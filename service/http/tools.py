@@ -10,6 +10,7 @@ from starlette.responses import Response
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
 from service.http.errors import Misused
+from service.http.refusals import NO_ANSWER
 from service.http.routing import Route
 from service.http.schemas.tool_runs import ToolRunFromSource, return_message
 from service.http.schemas.tools import (
@@ -163,7 +164,15 @@ ROUTES = [
     Route(
         "POST", "/v1/tools/generate-schema", generate_schema, _TAG, dict[str, Any], example={"code": _SOURCE}
     ),
-    Route("POST", "/v1/tools/run", run, _TAG, ToolReturnMessage, example={**_SOME, "args": {"sides": 6}}),
+    Route(
+        "POST",
+        "/v1/tools/run",
+        run,
+        _TAG,
+        ToolReturnMessage,
+        example={**_SOME, "args": {"sides": 6}},
+        refuses=NO_ANSWER,
+    ),
     Route("GET", "/v1/tools/{tool_id}", retrieve, _TAG, ToolResponse),
     Route("PATCH", "/v1/tools/{tool_id}", update, _TAG, ToolResponse, example={"tags": ["games"]}),
     Route("DELETE", "/v1/tools/{tool_id}", delete, _TAG),

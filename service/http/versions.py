@@ -11,6 +11,7 @@ from service.http.answers import json_answer
 from service.http.blocks import edited_answer, expected_version
 from service.http.calls import Call, Nothing
 from service.http.errors import StaleMatch
+from service.http.refusals import NOT_KEPT
 from service.http.routing import Route
 from service.http.schemas.blocks import EditedBlock
 from service.http.schemas.versions import (
@@ -92,8 +93,10 @@ _PATH = "/v1/blocks/{block_id}/versions"
 
 ROUTES = [
     Route("GET", _PATH, find, "Blocks", BlockVersions),
-    Route("GET", f"{_PATH}/{{version}}", retrieve, "Blocks", BlockThenResponse),
-    Route("POST", f"{_PATH}/{{version}}/undo", undo, "Blocks", EditedBlock, example={}),
-    Route("POST", f"{_PATH}/{{version}}/restore", restore, "Blocks", EditedBlock, example={}),
-    Route("GET", "/v1/blocks/{block_id}/diff", diff, "Blocks", BlockDiff),
+    Route("GET", f"{_PATH}/{{version}}", retrieve, "Blocks", BlockThenResponse, refuses=NOT_KEPT),
+    Route("POST", f"{_PATH}/{{version}}/undo", undo, "Blocks", EditedBlock, example={}, refuses=NOT_KEPT),
+    Route(
+        "POST", f"{_PATH}/{{version}}/restore", restore, "Blocks", EditedBlock, example={}, refuses=NOT_KEPT
+    ),
+    Route("GET", "/v1/blocks/{block_id}/diff", diff, "Blocks", BlockDiff, refuses=NOT_KEPT),
 ]

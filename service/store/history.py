@@ -30,7 +30,7 @@ class HistoryStore:
         found = await self._store.entries(
             name,
             f"({after}-0" if after else "-",
-            f"({before}-0" if before else "+",
+            _below(before) if before else "+",
             limit=page.limit,
             descending=page.descending,
         )
@@ -59,6 +59,11 @@ class HistoryStore:
             case ["gone", oldest]:
                 raise VersionGone(block_id, version, int(oldest))
         raise NotFound("block", block_id)
+
+
+def _below(version: str) -> str:
+    """The end of a range up to this version, exclusive; the store takes no `(0-0`, and nothing lies there."""
+    return "0-0" if int(version) == 0 else f"({version}-0"
 
 
 def to_entry(id: str, fields: Mapping[str, str]) -> HistoryEntry:

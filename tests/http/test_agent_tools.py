@@ -85,11 +85,19 @@ async def test_approval_is_set_in_the_body_or_in_the_query(
     assert (await client.get(f"/v1/agents/{agent['id']}")).json()["tool_rules"] == [rule]
     answer = await client.patch(path, params={"requires_approval": "false"}, headers=OLD)
     assert answer.json()["tool_rules"] is None
+    answer = await client.patch(path, json={"body_requires_approval": True}, headers=MODERN)
+    assert (answer.status_code, answer.json()) == (200, None)
+    assert (await client.get(f"/v1/agents/{agent['id']}")).json()["tool_rules"] == [rule]
 
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [({}, 422), ({"requires_approval": None}, 422), ({"requires_approval": True, "more": 1}, 422)],
+    [
+        ({}, 422),
+        ({"requires_approval": None}, 422),
+        ({"requires_approval": True, "more": 1}, 422),
+        ({"requires_approval": True, "body_requires_approval": False}, 422),
+    ],
 )
 async def test_approval_must_be_said_and_nothing_else(
     client: httpx.AsyncClient, make_agent: Make, body: dict[str, Any], status: int

@@ -28,6 +28,7 @@ async def test_every_part_of_a_context_is_shown_and_counted(client: httpx.AsyncC
     assert [one["role"] for one in shown["messages"]] == ["user", "assistant", "tool", "assistant"]
     assert shown["messages"][1]["tool_calls"][0]["function"]["name"] == "memory_insert"
     assert shown["messages"][2]["tool_call_id"] == "call_0"
+    assert shown["messages"][2]["approve"] is None
     assert shown["messages"][2]["name"] == "memory_insert"
     assert (shown["num_messages"], shown["num_recall_memory"], shown["num_archival_memory"]) == (5, 5, 0)
     assert len(shown["functions_definitions"]) == 3

@@ -52,6 +52,7 @@ def test_no_request_gets_more_rows_than_the_ceiling(asked: int, given: int) -> N
 def test_the_order_and_the_cursor_are_told() -> None:
     assert PageQuery().page() == Page(limit=50, descending=True)
     assert PageQuery(order="asc", after="x").page() == Page(limit=50, after="x")
+    assert PageQuery(after="", before="").page() == PageQuery().page()
 
 
 @pytest.mark.parametrize(

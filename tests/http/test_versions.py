@@ -40,6 +40,10 @@ async def test_the_history_says_who_did_what_and_how_far_back_it_goes(
         f"/v1/blocks/{block['id']}/versions", params={"order": "asc", "after": 1, "limit": 2}
     )
     assert [entry["version"] for entry in page.json()["versions"]] == [2, 3]
+    edges: list[dict[str, str]] = [{"after": "0"}, {"before": "0", "order": "asc"}]
+    for query in edges:
+        edge = await client.get(f"/v1/blocks/{block['id']}/versions", params=query)
+        assert (edge.status_code, edge.json()["versions"]) == (200, [])
 
 
 async def test_a_block_is_read_as_it_was(client: httpx.AsyncClient, make_block: Make) -> None:

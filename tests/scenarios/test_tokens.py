@@ -1,30 +1,15 @@
 """Tokens on a running Blockwire, made and revoked beside it; two teams that share nothing."""
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
-from tests.running import ROOT, Running, bare_environ, running_blockwire
+from tests.running import Running, make_token, running_blockwire, token_command
 from tests.scenarios.api import Api, turn, wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-
-
-def token(running: Running, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "service.cli", "token", *words, "--data", str(running.data)]
-    return subprocess.run(
-        command, cwd=ROOT, env=bare_environ(), capture_output=True, text=True, timeout=60, check=True
-    )
-
-
-def create(running: Running, workspace: str, scope: str = "write") -> tuple[str, str]:
-    """The secret, as a shell's `$(…)` would have it, and the token's id."""
-    done = token(running, "create", "--workspace", workspace, "--scope", scope)
-    return done.stdout.rstrip("\n"), done.stderr.split()[0]
 
 
 @asynccontextmanager
@@ -39,7 +24,7 @@ async def test_two_teams_on_one_server_see_nothing_of_each_other() -> None:
     with running_blockwire(workers=1) as running:
         async with client(running) as anybody:
             assert await anybody.get("/v1/blocks/") == []
-            (first, _), (second, second_id) = create(running, "team-a"), create(running, "team-b")
+            (first, _), (second, second_id) = make_token(running, "team-a"), make_token(running, "team-b")
 
             async def shut() -> bool:
                 return (await anybody.http.get("/v1/blocks/")).status_code == 401
@@ -78,7 +63,7 @@ async def feed_ends(api: Api, running: Running, token_id: str) -> None:
     async with api.http.stream("GET", "/v1/changes") as feed:
         lines = feed.aiter_lines()
         assert "still here" in await anext(lines)
-        assert "is revoked" in token(running, "revoke", token_id).stderr
+        assert "is revoked" in token_command(running, "revoke", token_id).stderr
         try:
             assert [line async for line in lines if line.startswith("data")] == []
         except httpx.ReadTimeout:

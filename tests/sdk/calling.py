@@ -2,6 +2,7 @@
 
     with calling(sdk, command, url) as sdk:
         sdk.call("blocks.create", label="notes")
+        sdk.client(token="bw_…").call("blocks.list")
 
 Methods and answers have their Python names whichever SDK it is.
 
@@ -12,7 +13,7 @@ import contextlib
 import json
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tests.sdk.drivers import error_class, plain_environ
@@ -32,12 +33,19 @@ class Refused(Exception):
 
 
 class CalledSdk:
-    """An SDK that waits for calls."""
+    """A client of an SDK that waits for calls."""
 
-    def __init__(self, sdk: Sdk, process: "subprocess.Popen[str]") -> None:
+    def __init__(
+        self, sdk: Sdk, process: "subprocess.Popen[str]", settings: Mapping[str, Any] | None = None
+    ) -> None:
         self.sdk = sdk
         self._process = process
+        self.settings = dict(settings or {})
         self.methods = frozenset(self._ask(None, {}, {}, None))
+
+    def client(self, **settings: Any) -> "CalledSdk":
+        """Another client in the same process: with a `token`, a `timeout_s`, `headers` of its own."""
+        return CalledSdk(self.sdk, self._process, settings)
 
     def has(self, method: str) -> bool:
         return not self.methods.isdisjoint(shown()[method].names)
@@ -58,7 +66,7 @@ class CalledSdk:
         watch = threading.Timer(_CALL_S, self._process.kill)
         watch.start()
         try:
-            asked = {"method": name, "path": path, "args": args, "take": take}
+            asked = {"method": name, "path": path, "args": args, "take": take, "client": self.settings}
             self._process.stdin.write(json.dumps(asked) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
@@ -74,7 +82,7 @@ class CalledSdk:
 
     def _error(self, name: str, error: dict[str, Any]) -> Exception:
         """Refused, if this is the SDK's own error for a status and says why."""
-        status = error["status"]
+        status = error.get("status")
         detail = _detail(error.get("body"))
         if status is None or not detail or error["class"] != error_class(self.sdk, status):
             return AssertionError(f"{name} ended with {error['class']} {status}: {error['message']}")

@@ -1,10 +1,12 @@
 """Fixtures for SDK tests: one running Blockwire, and what each SDK's driver told of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import httpx
 import pytest
 
 from tests.running import Running, running_blockwire
+from tests.sdk.calling import CalledSdk, calling
 from tests.sdk.drivers import EVERYTHING_ON, Told, run_driver
 from tests.sdk.environments import SDKS, EnvironmentNotBuilt, NodeMissing, Sdk, driver_command
 
@@ -35,6 +37,20 @@ def command(sdk: Sdk) -> list[str]:
     if broken:
         pytest.fail(broken, pytrace=False)
     pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def http(blockwire: Running) -> Iterator[httpx.Client]:
+    """A plain client of that Blockwire."""
+    with httpx.Client(base_url=blockwire.url, trust_env=False, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def called(sdk: Sdk, command: Sequence[str], blockwire: Running) -> Iterator[CalledSdk]:
+    """An SDK that waits for calls to that Blockwire."""
+    with calling(sdk, command, blockwire.url) as ready:
+        yield ready
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ class Method:
     also: tuple[str, ...]
     """Its names in other SDKs."""
     forms: dict[str, str]
-    """Ways of calling it with rows of their own -> the generation that knows it, or `both`."""
+    """Ways of calling it with rows of their own -> the generations and SDKs that know it, or `both`."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,7 +41,8 @@ class Row:
 
     def is_known_to(self, sdk: Sdk) -> bool:
         """Whether an SDK that has the method has this form of it."""
-        return not self.form or shown()[self.method].forms[self.form] in ("both", sdk.generation)
+        known = shown()[self.method].forms.get(self.form, "both").split()
+        return not {"both", sdk.generation, sdk.name}.isdisjoint(known)
 
 
 @cache

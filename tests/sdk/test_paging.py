@@ -5,7 +5,7 @@ SDKs of 1.x ask for page after page by themselves; with older ones the caller do
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.running import Running
-from tests.sdk.calling import CalledSdk, calling
-from tests.sdk.environments import Sdk
+from tests.sdk.calling import CalledSdk
 from tests.sdk.probes.probe import unique
 
 pytestmark = pytest.mark.slow
@@ -132,13 +130,7 @@ class Filled:
     passing: list[str]
 
 
-@pytest.fixture(scope="module")
-def http(blockwire: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=blockwire.url, trust_env=False, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def filled(http: httpx.Client) -> dict[str, Filled]:
     """Every list, filled once: one thing in six will be removed during some walk."""
     return {name: _filled(make(Client(http))) for name, make in SHELVES.items()}
@@ -151,12 +143,6 @@ def _filled(shelf: Shelf) -> Filled:
         made = list(threads.map(lambda _: shelf.make(), range(THINGS + PASSING)))
     passing = made[:: THINGS // PASSING + 1]
     return Filled(shelf, [name for name in made if name not in set(passing)], passing)
-
-
-@pytest.fixture(scope="module")
-def called(sdk: Sdk, command: Sequence[str], blockwire: Running) -> Iterator[CalledSdk]:
-    with calling(sdk, command, blockwire.url) as ready:
-        yield ready
 
 
 @pytest.mark.parametrize("name", SHELVES)

@@ -78,8 +78,17 @@ def context_overview(
     )
 
 
+_NEVER_SET = dict.fromkeys(
+    (
+        *("model", "updated_at", "created_by_id", "last_updated_by_id", "batch_item_id"),
+        *("is_err", "approval_request_id", "approve", "denial_reason"),
+    )
+)
+"""Fields of V1's form that nothing here fills."""
+
+
 def _message(message: Message) -> dict[str, Any]:
-    """A stored message in V1's own form of it."""
+    """A stored message in V1's own form of it, all of its fields."""
     content = message.content
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     returns = [
@@ -96,7 +105,7 @@ def _message(message: Message) -> dict[str, Any]:
         {"id": one.id, "type": "function", "function": {"name": one.name, "arguments": one.arguments}}
         for one in message.tool_calls
     ]
-    return {
+    return _NEVER_SET | {
         "id": message.id,
         "agent_id": message.agent_id,
         "role": message.role,

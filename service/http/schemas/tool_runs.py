@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from service.http.schemas.agents import Secrets
 from service.http.schemas.bounds import JsonObject
@@ -34,7 +34,9 @@ class ToolRunRequest(BaseModel):
 class ApprovalRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    requires_approval: bool | None = None
+    requires_approval: bool | None = Field(
+        default=None, validation_alias=AliasChoices("requires_approval", "body_requires_approval")
+    )
 
 
 class ApprovalQuery(BaseModel):

@@ -8,7 +8,7 @@ that nothing but this method can be what is refused. It is written once for all 
 it answers is how the method does: WORKS unless it says STORED or EMPTY.
 """
 
-from tests.sdk.probes import agents, blocks, messages, rest, runs, sends, tools
+from tests.sdk.probes import agents, blocks, identities, messages, rest, runs, sends, tools
 from tests.sdk.probes.probe import PROBES, STORED, WORKS, Probe
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Probe",
     "agents",
     "blocks",
+    "identities",
     "messages",
     "rest",
     "runs",

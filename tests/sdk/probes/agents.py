@@ -2,7 +2,7 @@
 
 from tests.sdk.calling import Refused
 from tests.sdk.probes.blocks import identity_of, identity_seen
-from tests.sdk.probes.probe import EMBEDDING, STORED, Found, Probe, ids, labels, probe, unique, words
+from tests.sdk.probes.probe import EMBEDDING, STORED, Found, Probe, ids, labels, probe, saying, unique, words
 
 _BARE: Found = {"model": "offline/scripted", "embedding": EMBEDDING}
 _TO_AGENT = "send_message_to_agent_and_wait_for_reply"
@@ -70,8 +70,12 @@ def create_with_identities(p: Probe) -> str | None:
 @probe("agents.create", "enable_sleeptime=True")
 def create_with_sleeptime(p: Probe) -> str:
     made = p.call(**_BARE, enable_sleeptime=True)
-    assert p.shown(made["id"])["enable_sleeptime"] is True
-    return STORED
+    found = p.shown(made["id"])
+    assert found["enable_sleeptime"] is True
+    assert "memory_insert" not in [tool["name"] for tool in found["tools"]]
+    return (
+        f"{STORED}: the agent gets V1's tools for it; no helper agent is made, nothing runs beside its turns"
+    )
 
 
 @probe("agents.create", "response_format=…")
@@ -79,7 +83,25 @@ def create_with_format(p: Probe) -> str:
     wanted = {"type": "json_object"}
     made = p.call(**_BARE, response_format=wanted)
     assert p.shown(made["id"])["response_format"] == wanted
-    return STORED
+    ask = {"messages": saying({"text": "Hello."})}
+    assert "json_object" not in str(p.post(f"/v1/agents/{made['id']}/messages/preview-raw-payload", ask))
+    return f"{STORED}: models are not told; `POST …/generate` asks for an answer of a given form"
+
+
+@probe("agents.create", "message_buffer_autoclear=True")
+def create_without_memory(p: Probe) -> None:
+    """What was said before does not reach the model; it stays in the history."""
+    made = p.call(**_BARE, message_buffer_autoclear=True)
+    p.tell(made["id"], {"text": "Something to forget."})
+    assert "to forget" not in words(p.tell(made["id"], {"echo": "messages"})["messages"])
+    assert "Something to forget." in words(messages_of(p, made["id"]))
+
+
+@probe("agents.create", "include_base_tools=False, tools=…")
+def create_with_chosen_tools(p: Probe) -> None:
+    made = p.call(**_BARE, include_base_tools=False, tools=["memory_insert"])
+    assert [tool["name"] for tool in p.shown(made["id"])["tools"]] == ["memory_insert"]
+    assert words(p.tell(made["id"], {"echo": "tools"})["messages"]) == '["memory_insert"]'
 
 
 _TELLS_TOKEN = '''
@@ -98,7 +120,16 @@ def tell_token() -> str:
 @probe("agents.create", "tool_exec_environment_variables=…")
 def create_with_secrets(p: Probe) -> str | None:
     """Tools that run code are given them, where there are such tools."""
-    made = p.call(**_BARE, tool_exec_environment_variables={"TOKEN": "abc"})
+    return secrets_seen(p, p.call(**_BARE, tool_exec_environment_variables={"TOKEN": "abc"}))
+
+
+@probe("agents.create", "secrets=…")
+def create_with_secrets_by_their_new_name(p: Probe) -> str | None:
+    return secrets_seen(p, p.call(**_BARE, secrets={"TOKEN": "abc"}))
+
+
+def secrets_seen(p: Probe, made: Found) -> str | None:
+    """Whether a tool of the agent's finds the secret, or it is just kept."""
     kept = p.shown(made["id"])["secrets"]
     assert [(one["key"], one["value"]) for one in kept] == [("TOKEN", "abc")]
     try:

@@ -13,6 +13,37 @@ def find(p: Probe) -> None:
     assert words(found) == "Hello."
 
 
+@probe("messages.list")
+def find_of_all(p: Probe) -> None:
+    agent_id = p.agent()["id"]
+    p.tell(agent_id, {"text": "Hello."})
+    (said,) = [one["id"] for one in messages_of(p, agent_id) if one["message_type"] == "assistant_message"]
+    assert said in [one["id"] for one in p.call(take=200, limit=100)]
+
+
+@probe("messages.retrieve")
+def retrieve(p: Probe) -> None:
+    """A list: what is stored as one message may show as several."""
+    agent_id = p.agent()["id"]
+    p.tell(agent_id, {"reasoning": "Hm.", "text": "Hello."})
+    last = messages_of(p, agent_id)[-1]["id"]
+    assert kinds(p.call(message_id=last)) == ["reasoning_message", "assistant_message"]
+
+
+@probe("messages.search")
+def search_all(p: Probe) -> None:
+    search(p)
+
+
+@probe("agents.context.retrieve")
+def context(p: Probe) -> None:
+    agent_id = p.agent(p.block(label="shared", value="Everybody's")["id"])["id"]
+    p.tell(agent_id, {"text": "Hello."})
+    found = p.call(agent_id=agent_id)
+    assert "Everybody's" in found["core_memory"]
+    assert found["context_window_size_current"] > found["num_tokens_core_memory"] > 0
+
+
 @probe("agents.messages.modify")
 def modify(p: Probe) -> None:
     agent_id = p.agent()["id"]

@@ -1,7 +1,8 @@
 """Calls: the methods of one SDK, called from another process and answered as JSON, one line each.
 
 A request names a method (`agents.blocks.attach`), the values of its path in the order of
-the URL, and its other arguments; `null` for a method asks for the names of all there are.
+the URL, and its other arguments; `null` for a method asks for the names of all there are. It says
+which client is to call it: the token, time-out and headers that are not those of any client.
 """
 
 import contextlib
@@ -9,7 +10,7 @@ import inspect
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -20,12 +21,16 @@ WHOLE_BODY = ("agents.messages.modify", "agents.messages.preview")
 """Methods of the old SDK that take their body as one argument, `request`."""
 
 
-def answer_calls(client: Any, report: Report, generation: str, functions: Facts | None = None) -> None:
+def answer_calls(
+    connect: Callable[..., Any], report: Report, generation: str, functions: Facts | None = None
+) -> None:
     """One answer per line of standard input, until that ends; whatever else is printed is part of it.
 
+    `connect` makes a client of these settings.
     An argument `{"$function": "name"}` means one of `functions`: code that a method takes is not JSON.
     """
     replies = sys.stdout
+    clients: Facts = {}
     for line in sys.stdin:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
@@ -33,6 +38,10 @@ def answer_calls(client: Any, report: Report, generation: str, functions: Facts 
             for name, value in asked["args"].items():
                 if isinstance(value, dict) and "$function" in value:
                     asked["args"][name] = (functions or {})[value["$function"]]
+            named = json.dumps(asked["client"])
+            client = (
+                clients[named] if named in clients else clients.setdefault(named, connect(**asked["client"]))
+            )
             reply = _reply(client, report, generation, asked)
         said = reply | {"faults": report.take_faults(), "printed": printed.getvalue()}
         replies.write(json.dumps(said, default=str) + "\n")

@@ -3,7 +3,8 @@
  *
  * Requests and answers speak Python: `agents.core_memory.retrieve`, `agent_id`. A request names a method, the
  * values of its path in the order of the URL, and its other arguments; `null` for a method asks for the names
- * of all there are. The old generation takes and answers camelCase.
+ * of all there are. It says which client is to call it: the token, time-out and headers that are not those of
+ * any client. An argument `request` is the whole body. The old generation takes and answers camelCase, and time-outs and headers with each call.
  */
 
 import { createInterface } from "node:readline";
@@ -11,7 +12,8 @@ import { createInterface } from "node:readline";
 import { Facts, refused } from "./report";
 
 type Generation = "old" | "new";
-type Request = { method: string | null; path: Facts; args: Facts; take: number | null };
+export type Settings = { token?: string; timeout_s?: number; headers?: Record<string, string> };
+type Request = { method: string | null; path: Facts; args: Facts; take: number | null; client: Settings };
 
 /** Whose keys are the caller's own: no SDK changes those. */
 const FREE_FORM = [
@@ -19,13 +21,18 @@ const FREE_FORM = [
     "tool_exec_environment_variables",
 ];
 
-export async function answerCalls(client: object, generation: Generation): Promise<void> {
+/** One answer per line of standard input; `connect` makes a client of these settings. */
+export async function answerCalls(connect: (settings: Settings) => object, generation: Generation): Promise<void> {
+    const clients = new Map<string, object>();
     const printed: string[] = [];
     for (const name of ["debug", "log", "info", "warn", "error"] as const) {
         console[name] = (...said: unknown[]) => void printed.push(said.map(String).join(" "));
     }
     for await (const line of createInterface({ input: process.stdin })) {
         const asked = JSON.parse(line) as Request;
+        const named = JSON.stringify(asked.client);
+        const client = clients.get(named) ?? connect(asked.client);
+        clients.set(named, client);
         const reply: Facts = {};
         if (asked.method === null) reply.answer = [...methodsOf(client, "", generation)].sort();
         else {
@@ -44,8 +51,10 @@ async function called(client: object, generation: Generation, asked: Request): P
     const path = Object.entries(asked.path);
     const isOld = generation === "old";
     const values = (isOld ? path : path.slice(-1)).map(([, value]) => value);
-    const named = isOld ? renamed(asked.args, camel) : { ...Object.fromEntries(path.slice(0, -1)), ...asked.args };
-    const options = Object.keys(named as Facts).length > 0 ? [named] : [];
+    const named = "request" in asked.args ? asked.args.request : isOld ? renamed(asked.args, camel) : { ...Object.fromEntries(path.slice(0, -1)), ...asked.args };
+    const options: unknown[] = Object.keys(named as Facts).length > 0 ? [named] : [];
+    const { timeout_s, headers } = asked.client;
+    if (isOld && (timeout_s ?? headers)) options.push({ timeoutInSeconds: timeout_s, headers });
     const answer = await gathered(await owner[method](...values, ...options), asked.take);
     return isOld ? renamed(answer, snake) : answer;
 }

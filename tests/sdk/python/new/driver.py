@@ -24,7 +24,14 @@ UNKNOWN = "00000000-0000-4000-8000-00000000abcd"
 EMBEDDING = "openai/text-embedding-3-small"
 ABSENT = {"ProviderTrace": ["latency_ms"]}  # V1's last version does not send it
 
-client = Letta(base_url=BASE_URL, api_key="LETTA_API_KEY")
+
+def connect(
+    token: str = "LETTA_API_KEY", timeout_s: float = 60, headers: dict[str, str] | None = None
+) -> Letta:
+    return Letta(base_url=BASE_URL, api_key=token, timeout=timeout_s, default_headers=headers)
+
+
+client = connect()
 report = Report(ABSENT)
 checked = report.checked
 
@@ -452,7 +459,7 @@ SCENES = (
 
 if __name__ == "__main__":
     if sys.argv[2:] == ["--calls"]:
-        answer_calls(client, report, "new")
+        answer_calls(connect, report, "new")
         sys.exit()
     for scene in SCENES:
         report.play(scene)

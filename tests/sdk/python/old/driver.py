@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 from uuid import uuid4
 
+import httpx
 from calls import answer_calls
 from example import make_team
 from functions import FUNCTIONS
@@ -23,6 +24,7 @@ UNKNOWN = "00000000-0000-4000-8000-00000000abcd"
 EMBEDDING = "openai/text-embedding-3-small"
 """For every agent: this generation's types know no agent without one, though the SDK takes it."""
 ABSENT = {
+    "FunctionDefinition": ["strict"],
     "Block": ["name"],  # removed from V1's answers before its last version
     "LettaUsageStatistics": ["steps_messages"],
     "Step": ["job_id"],
@@ -30,7 +32,15 @@ ABSENT = {
     "Run": ["created_by_id", "job_type", "last_updated_by_id", "updated_at"],
 }
 
-client = Letta(base_url=BASE_URL, token="LETTA_API_KEY")
+
+def connect(
+    token: str = "LETTA_API_KEY", timeout_s: float = 60, headers: dict[str, str] | None = None
+) -> Letta:
+    http = httpx.Client(headers=headers, timeout=timeout_s, follow_redirects=True)
+    return Letta(base_url=BASE_URL, token=token, timeout=timeout_s, httpx_client=http)
+
+
+client = connect()
 report = Report(ABSENT)
 checked = report.checked
 
@@ -459,7 +469,7 @@ SCENES = (
 
 if __name__ == "__main__":
     if sys.argv[2:] == ["--calls"]:
-        answer_calls(client, report, "old", FUNCTIONS)
+        answer_calls(connect, report, "old", FUNCTIONS)
         sys.exit()
     for scene in SCENES:
         report.play(scene)

@@ -9,7 +9,7 @@
 
 import Letta from "@letta-ai/letta-client";
 
-import { answerCalls } from "./calls";
+import { answerCalls, Settings } from "./calls";
 import { makeTeam } from "./example";
 import { Facts, play, refused, script, sure, unique, waitFor } from "./report";
 
@@ -17,7 +17,10 @@ const BASE_URL = sure(process.argv[2]);
 const UNKNOWN = "00000000-0000-4000-8000-00000000abcd";
 const EMBEDDING = "openai/text-embedding-3-small";
 
-const client = new Letta({ baseURL: BASE_URL, apiKey: "LETTA_API_KEY" });
+const connect = ({ token = "LETTA_API_KEY", timeout_s = 60, headers = {} }: Settings) =>
+    new Letta({ baseURL: BASE_URL, apiKey: token, timeout: timeout_s * 1000, defaultHeaders: headers });
+
+const client = connect({});
 
 const saying = (content: string): Letta.MessageCreate[] => [{ role: "user", content }];
 
@@ -435,5 +438,5 @@ const scenes = {
     refusals,
 };
 
-if (process.argv[3] === "--calls") void answerCalls(client, "new");
+if (process.argv[3] === "--calls") void answerCalls(connect, "new");
 else void play(scenes);

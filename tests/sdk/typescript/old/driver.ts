@@ -10,7 +10,7 @@
 
 import { Letta, LettaClient } from "@letta-ai/letta-client";
 
-import { answerCalls } from "./calls";
+import { answerCalls, Settings } from "./calls";
 import { embeddingModels } from "./embeddings";
 import { makeTeam } from "./example";
 import { Facts, play, refused, script, sure, unique, waitFor } from "./report";
@@ -20,7 +20,9 @@ const UNKNOWN = "00000000-0000-4000-8000-00000000abcd";
 /** For every agent: this generation's types know no agent without one, and complain. */
 const EMBEDDING = "openai/text-embedding-3-small";
 
-const client = new LettaClient({ baseUrl: BASE_URL, token: "LETTA_API_KEY" });
+const connect = ({ token = "LETTA_API_KEY" }: Settings) => new LettaClient({ baseUrl: BASE_URL, token });
+
+const client = connect({});
 
 const saying = (content: string): Letta.MessageCreate[] => [{ role: "user", content }];
 
@@ -436,5 +438,5 @@ const scenes = {
     refusals,
 };
 
-if (process.argv[3] === "--calls") void answerCalls(client, "old");
+if (process.argv[3] === "--calls") void answerCalls(connect, "old");
 else void play(scenes);
