@@ -92,7 +92,8 @@ class Leases:
         """A whole step with its messages; with a stop reason also the end of the run.
 
         One of them that asks for the caller's word (`asked`) is pending from then on.
-        `only_noted`: the run ends for that reason, but not before somebody finishes it.
+        `only_noted`: the run ends for that reason, but not before somebody finishes it. Raises AgentPaused
+        where the step is stored and the agent is to go no further; its lease is given back then.
         """
         woken = await self._store.store_step(
             lease,

@@ -19,7 +19,7 @@ import structlog
 
 from service.agent_types import type_of
 from service.bootstrap import Service
-from service.errors import Invalid, UnknownModel
+from service.errors import AgentPaused, Invalid, UnknownModel
 from service.prompts import heartbeat_event
 from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
@@ -72,6 +72,9 @@ class Loop:
                     await self._carry_run(lease, open_run)
                 except Waiting as waiting:
                     log.info("run.waiting", agent_ids=waiting.agent_ids)
+                    return
+                except AgentPaused:
+                    log.info("run.paused")
                     return
             if self._stopping:
                 log.info("agent.handed_back")

@@ -55,6 +55,8 @@ class Agent(Record):
     last_run_completion: Micros | None = None
     last_run_duration_ms: int | None = None
     last_stop_reason: StopReason | None = None
+    paused_at: Micros | None = None
+    """Since when it begins nothing; None: it works."""
     message_ids: list[str] = []
     """The messages in context, message 0 (the system prompt) first."""
 

@@ -226,4 +226,4 @@ class Ready(Record):
     agent_id: str
     generation: int
     pool: str
-    reason: Literal["sent", "woken", "returned", "lost", "waiting", "answered", "expired"] = "sent"
+    reason: Literal["sent", "woken", "returned", "lost", "waiting", "answered", "expired", "resumed"] = "sent"

@@ -20,6 +20,7 @@ _LIVE = {
     "last_run_completion",
     "last_run_duration_ms",
     "last_stop_reason",
+    "paused_at",
     "message_ids",
     "identity_ids",
 }

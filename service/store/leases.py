@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.errors import LeaseLost
+from service.errors import AgentPaused, LeaseLost
 from service.records.messages import Message
 from service.records.runs import Lease, OpenRun, Ready, Run, RunError, Step, StopReason, Usage, status_of
 from service.store.client import Reply, StoreClient, flat
@@ -138,7 +138,7 @@ class LeaseStore:
         """A whole step with its messages, and the end of its run if there is a stop reason.
 
         `only_noted`: the reason is kept, and the run goes on until it is finished.
-        Gives back the agents that waited for this end.
+        Gives back the agents that waited for this end. Raises AgentPaused where the run goes no further now.
         """
         stamped = step.created_at > 0
         reply = _fenced(
@@ -164,6 +164,8 @@ class LeaseStore:
             ),
             lease,
         )
+        if reply[0] == "paused":
+            raise AgentPaused(lease.agent_id)
         return woken(reply)
 
     async def compact(

@@ -135,6 +135,7 @@ class AgentState(BaseModel):
     per_file_view_window_char_limit: int | None = None
     hidden: bool | None = None
     pool: str = Field(description="the worker pool that runs it")
+    paused_at: str | None = Field(default=None, description="since when it is paused; null: it is not")
     source_ids: list[str] = Field(default=[], description="as given; there are no sources here")
     include_default_source: bool | None = Field(default=None, description="as given; nothing acts on it")
     project: str | None = Field(default=None, description="as given; nothing acts on it")
@@ -161,6 +162,7 @@ def agent_state(
             "created_at": iso(agent.created_at),
             "updated_at": iso(agent.updated_at),
             "last_run_completion": None if ended is None else iso(ended),
+            "paused_at": None if agent.paused_at is None else iso(agent.paused_at),
             "tool_rules": None
             if agent.tool_rules is None
             else [_whole_rule(rule) for rule in agent.tool_rules],

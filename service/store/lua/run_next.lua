@@ -1,21 +1,25 @@
 -- The run to carry on with: the one begun, else the next of the inbox. With nothing left the agent is idle and
 -- the lease given back in the same act, so that no message can fall between. While the agent waits for its caller's
--- word nothing of the inbox is begun.
+-- word nothing of the inbox is begun; while it is paused nothing is carried on, but a run that is to be cancelled ends.
 --
 -- ARGV  1 agent  2 generation
 -- Reply {'run', run, hash as a flat list}  {'idle'}  {'fence'}
 -- include: clock
 -- include: fence
+-- include: idle
 -- include: run_status
 local agent = ARGV[1]
 local state = K.agent_state(agent)
 if not fenced(agent, ARGV[2]) then return {'fence'} end
 local run = redis.call('HGET', state, 'run_id')
+if is_paused(agent, run) then
+  idle(agent)
+  return {'idle'}
+end
 while not run do
   run = not redis.call('HGET', state, 'pending') and redis.call('LPOP', K.agent_inbox(agent))
   if not run then
-    redis.call('HSET', state, 'status', 'idle', 'worker', '')
-    redis.call('ZREM', K.leases(), agent)
+    idle(agent)
     return {'idle'}
   end
   if redis.call('HGET', K.run(run), 'status') == 'created' then

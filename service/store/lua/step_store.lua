@@ -6,11 +6,13 @@
 --       12 stop reason or ''  13 status  14 error as JSON or ''  15 seconds the run is kept
 --       16 '1' if the stop reason is only noted: something is left to do before the run ends
 -- Reply {'ok', agent, generation, pool, …} (agents that waited for the run's end)  {'fence'}
+--       {'paused'} (stored; the run is not to go on now, and the lease was given back)
 -- include: fence
 -- include: messages
 -- include: steps
 -- include: output
 -- include: run_end
+-- include: idle
 local agent, run, step = ARGV[1], ARGV[3], ARGV[4]
 if not fenced(agent, ARGV[2]) then return {'fence'} end
 local known = redis.call('EXISTS', K.step(step)) == 1
@@ -31,5 +33,10 @@ elseif ARGV[12] ~= '' then
   run_end(agent, run, ARGV[12], ARGV[13], ARGV[14], ARGV[15])
 else
   redis.call('PUBLISH', K.output(), run .. ' running')
+  if is_paused(agent, run) then
+    redis.call('HINCRBY', K.run(run), 'tries', -1)
+    idle(agent)
+    return {'paused'}
+  end
 end
 return with_woken('ok')
