@@ -195,6 +195,10 @@ class AgentPaused(BlockwireError):
         super().__init__(f"agent {agent_id} is paused; POST /v1/agents/{agent_id}/resume lets it go on")
 
 
+class BudgetSpent(BlockwireError):
+    """An agent or its workspace has used what it may use in an hour; the words are those of the record."""
+
+
 class AgentBusy(BlockwireError):
     """The agent is in the middle of a run, which what is asked would cut off from its own past."""
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from service.records.base import Micros, Record
 from service.records.blocks import Change
+from service.records.budgets import Spent
 from service.records.messages import Message, NewMessage, Reasoning, ToolCall
 
 
@@ -218,6 +219,8 @@ class OpenRun(Record):
     """Why the run ends, once there is room in its agent's context again."""
     cancelled: bool = False
     """Somebody asked for its end before this worker had it."""
+    spent: Spent | None = None
+    """The budget that leaves no room for another model call."""
 
 
 class Ready(Record):
@@ -226,4 +229,6 @@ class Ready(Record):
     agent_id: str
     generation: int
     pool: str
-    reason: Literal["sent", "woken", "returned", "lost", "waiting", "answered", "expired", "resumed"] = "sent"
+    reason: Literal[
+        "sent", "woken", "returned", "lost", "waiting", "answered", "expired", "resumed", "held"
+    ] = "sent"
