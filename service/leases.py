@@ -29,7 +29,7 @@ class Leases:
 
     def __init__(self, store: StoreClient, settings: Settings, queue: Queue) -> None:
         self._client = store
-        self._store = LeaseStore(store, settings.run_days * 86_400, settings.budget)
+        self._store = LeaseStore(store, settings.run_days * 86_400, settings.budget, settings.run_tries)
         self._queue = queue
         self._ms = settings.lease_ms
 

@@ -45,6 +45,7 @@ BORROWED = {
     "agents": {"messages"},
     "approvals": {"messages", "runs"},
     "changes": {"blocks"},
+    "messages": {"runs"},
     "runs": {"messages"},
     "subscriptions": {"agents"},
 }

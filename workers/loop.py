@@ -90,7 +90,7 @@ class Loop:
             await self._cut_off(lease, run.id, "cancelled")
             log.info("run.cancelled")
             return
-        if run.tries > self._service.settings.run_tries:
+        if run.parked:
             text = f"given up after {run.tries - 1} workers were lost while they carried this run"
             await self._cut_off(lease, run.id, "error", RunError(type="internal_error", message=text))
             log.error("run.parked", tries=run.tries - 1)

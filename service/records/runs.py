@@ -149,6 +149,10 @@ class Run(Record):
     callback_sent_at: Micros | None = None
     callback_status_code: int | None = None
     callback_error: str | None = None
+    parked: bool = False
+    """It lost so many workers that it is given up."""
+    retried_by: str | None = None
+    """The run that tries it again."""
 
 
 class Step(Record):

@@ -116,6 +116,13 @@ KEYS: dict[str, Key] = {
     "agent_bodies": Key("agent:", "hash: message -> JSON", "runs", WITH_AGENT, ":bodies"),
     "agent_context": Key("agent:", "zset: message by seq", "runs", WITH_AGENT, ":context"),
     "agent_runs": Key("agent:", "zset: run by seq", "messages", WITH_AGENT, ":runs"),
+    "agent_parked": Key(
+        "agent:",
+        "zset: run that was given up, by seq",
+        "runs",
+        "with the runs, or when tried again",
+        ":parked",
+    ),
     "tools": _single("tools", "zset: own tool by seq", "tools", "never"),
     "tool_names": _single("tools:names", "hash: name -> own tool", "tools", "with the last own tool"),
     "tool": Key("tool:", "hash: field -> JSON", "tools", "when deleted"),

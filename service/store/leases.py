@@ -43,9 +43,12 @@ def _messages(messages: Sequence[Message]) -> str:
 class LeaseStore:
     """What a worker does to agents and runs under a lease."""
 
-    def __init__(self, store: StoreClient, run_seconds: int, budget: Budget | None = None) -> None:
-        """`budget`: of each workspace."""
+    def __init__(
+        self, store: StoreClient, run_seconds: int, budget: Budget | None = None, run_tries: int = 5
+    ) -> None:
+        """`budget`: of each workspace; `run_tries`: workers that a run may lose."""
         limits = budget or Budget()
+        self._run_tries = run_tries
         self._limits = (limits.tokens_per_hour or 0, limits.steps_per_hour or 0)
         self._store = store
         self._run_seconds = run_seconds
@@ -71,7 +74,7 @@ class LeaseStore:
         """The run to carry on with, or None: then the lease is given back already."""
         reply = _fenced(
             await self._store.run(
-                "run_next", lease.workspace, lease.agent_id, lease.generation, *self._limits
+                "run_next", lease.workspace, lease.agent_id, lease.generation, *self._limits, self._run_tries
             ),
             lease,
         )

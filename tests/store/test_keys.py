@@ -23,6 +23,7 @@ from service.store.keys import (
     rate_key,
     workspace_prefix,
 )
+from service.store.leases import LeaseStore
 from service.store.questions import QuestionStore
 from service.store.tool_runs import ToolRunStore
 from tests.store.team import ALICE, WS, Team
@@ -93,6 +94,11 @@ async def one_of_everything(team: Team) -> set[str]:
     later = Run(id="run-later", agent_id=poor.id, created_at=0)
     await service.subscriptions.wake(WS, cursor, changes[-1].id, [(wake, changes), (later, changes)])
     assert await service.leases.next_run(lease) is None
+    await team.send(dead := await team.agent())
+    lease = await team.lease(dead)
+    hopeless = await LeaseStore(service.store, 60, run_tries=0).next_run(lease)
+    assert hopeless is not None
+    await service.leases.finish(lease, hopeless.run.id, "error")
     fields = IdentityFields(identifier_key="k", name="n", identity_type="user", agent_ids=[agent.id])
     await service.identities.create(WS, fields)
     await service.agents.find(WS, AgentQuery(order_by="updated_at"), Page())

@@ -4,6 +4,7 @@
 -- While a budget is used up a wake-up stays in the inbox, and what is behind it is taken first.
 --
 -- ARGV  1 agent  2 generation  3 tokens  4 steps that the workspace may use in an hour (0: any)
+--       5 workers that a run may lose before it is given up
 -- Reply {'run', run, hash as a flat list, and if a budget is used up: whose, what, how many an hour, ms when it has room}
 --       {'idle'}  {'fence'}
 -- include: clock
@@ -51,5 +52,5 @@ if redis.call('HGET', state, 'wake_run') == run then
   redis.call('DEL', K.agent_woken(agent))
   redis.call('HSET', K.run(run), 'causes', '[' .. table.concat(causes, ',') .. ']', 'over', dropped)
 end
-redis.call('HINCRBY', K.run(run), 'tries', 1)
+if redis.call('HINCRBY', K.run(run), 'tries', 1) > tonumber(ARGV[5]) then redis.call('HSET', K.run(run), 'parked', '1') end
 return {'run', run, redis.call('HGETALL', K.run(run)), unpack(over or {})}
