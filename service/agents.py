@@ -32,6 +32,7 @@ from service.queue import Queue
 from service.records.agents import Agent, AgentFields, AgentQuery, NewAgent
 from service.records.base import Micros, Page
 from service.records.blocks import Author, Block, BlockFields
+from service.records.budgets import Budget
 from service.records.ids import new_id
 from service.records.messages import Message
 from service.records.models import ModelEntry
@@ -62,6 +63,7 @@ _COPIED = (
     "per_file_view_window_char_limit",
     "hidden",
     "pool",
+    "budget",
     "response_format",
     "compaction_settings",
     "model_settings",
@@ -230,6 +232,8 @@ class Agents:
                 update[name] = list(dict.fromkeys(getattr(fields, name)))
         if fields.pool is not None and not POOL.fullmatch(fields.pool):
             raise Invalid("pool", "must be 1 to 40 small letters, digits, - or _")
+        if fields.budget == Budget():
+            update["budget"] = None
         for name in ("last_run_completion", "last_run_duration_ms", "last_stop_reason"):
             if getattr(fields, name) is not None:
                 update[name] = getattr(fields, name)

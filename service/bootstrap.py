@@ -23,6 +23,7 @@ from service.identities import Identities
 from service.leases import Leases
 from service.messages import Messages
 from service.output import Output
+from service.pauses import Pauses
 from service.questions import Questions
 from service.queue import PREFIXES, Queue, connect
 from service.records.base import DEFAULT_WORKSPACE, Micros
@@ -54,6 +55,7 @@ class Service:
     agents: Agents
     agent_tools: AgentTools
     messages: Messages
+    pauses: Pauses
     approvals: Approvals
     runs: Runs
     output: Output
@@ -97,6 +99,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         agents=agents,
         agent_tools=AgentTools(agents, tools),
         messages=Messages(store, jobs, catalog, approvals),
+        pauses=Pauses(store, jobs),
         approvals=approvals,
         runs=runs,
         output=Output(store, bell, runs),

@@ -179,13 +179,24 @@ class NotBegun(BlockwireError):
 
     def __init__(self, run_id: str, seconds: float) -> None:
         super().__init__(
-            f"no worker has begun run {run_id} within {seconds:g} s: is one running, and free? The run stays "
-            f"in its agent's inbox; GET /v1/runs/{run_id} tells what becomes of it"
+            f"no worker has begun run {run_id} within {seconds:g} s: is one running and free, and the agent "
+            f"not paused? The run stays in its agent's inbox; GET /v1/runs/{run_id} tells what becomes of it"
         )
 
 
 class TooLate(BlockwireError):
     """Somebody waited for an answer that did not come in time."""
+
+
+class AgentPaused(BlockwireError):
+    """The step is stored, the run is open, and its agent is to go no further until it is resumed."""
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(f"agent {agent_id} is paused; POST /v1/agents/{agent_id}/resume lets it go on")
+
+
+class BudgetSpent(BlockwireError):
+    """An agent or its workspace has used what it may use in an hour; the words are those of the record."""
 
 
 class AgentBusy(BlockwireError):

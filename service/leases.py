@@ -29,7 +29,7 @@ class Leases:
 
     def __init__(self, store: StoreClient, settings: Settings, queue: Queue) -> None:
         self._client = store
-        self._store = LeaseStore(store, settings.run_days * 86_400)
+        self._store = LeaseStore(store, settings.run_days * 86_400, settings.budget, settings.run_tries)
         self._queue = queue
         self._ms = settings.lease_ms
 
@@ -92,7 +92,9 @@ class Leases:
         """A whole step with its messages; with a stop reason also the end of the run.
 
         One of them that asks for the caller's word (`asked`) is pending from then on.
-        `only_noted`: the run ends for that reason, but not before somebody finishes it.
+        `only_noted`: the run ends for that reason, but not before somebody finishes it. Raises, with
+        the step stored, AgentPaused where the agent is to go no further now and its lease was given back, and
+        BudgetSpent where there is none left for another one.
         """
         woken = await self._store.store_step(
             lease,

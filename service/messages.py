@@ -23,11 +23,12 @@ from service.catalog import Catalog
 from service.errors import Invalid
 from service.queue import Queue
 from service.records.base import Page
-from service.records.ids import new_id
+from service.records.ids import derived_id, new_id
 from service.records.messages import Message, NewMessage
 from service.records.runs import Run, RunOptions
 from service.store.client import StoreClient
 from service.store.messages import MessageStore, NotPending
+from service.store.runs import RunStore, again
 
 log = structlog.get_logger()
 
@@ -40,6 +41,7 @@ class Messages:
 
     def __init__(self, store: StoreClient, queue: Queue, catalog: Catalog, approvals: Approvals) -> None:
         self._store = MessageStore(store)
+        self._runs = RunStore(store)
         self._queue = queue
         self._catalog = catalog
         self._approvals = approvals
@@ -91,6 +93,19 @@ class Messages:
             return await self._answer(ws, run)
         return await self._send(ws, run, waits)
 
+    async def retry(self, ws: str, run_id: str) -> Run:
+        """A failed run's input and options as a new run, behind what the inbox has; once, however often.
+
+        Raises NotFound for the run or its agent, Invalid for one that cannot be tried again, PendingApproval.
+        """
+        failed = await self._runs.read(ws, run_id)
+        if failed.status != "failed":
+            raise Invalid("run_id", f"only a failed run can be tried again, and this one is {failed.status}")
+        if failed.messages and failed.messages[0].answer is not None:
+            raise Invalid("run_id", "the run answered an approval request; send a message instead")
+        run = again(failed, derived_id("run", "retry", failed.id))
+        return await self._send(ws, run, False, failed.id)
+
     async def _answer(self, ws: str, run: Run) -> Run:
         """Sends a run whose first message is an answer to what is pending."""
         word, *rest = run.messages
@@ -105,8 +120,8 @@ class Messages:
                 return await self._send(ws, run.model_copy(update={"messages": rest}), False)
         raise Invalid("messages", "the request is being answered by others; read the agent's messages")
 
-    async def _send(self, ws: str, run: Run, waits: bool) -> Run:
-        stored, ready = await self._store.send(ws, run, waits=waits)
+    async def _send(self, ws: str, run: Run, waits: bool, retries: str | None = None) -> Run:
+        stored, ready = await self._store.send(ws, run, waits=waits, retries=retries)
         if ready is not None:
             await self._queue.nudge(ws, [ready])
         log.info("message.sent", workspace=ws, agent_id=run.agent_id, run_id=run.id, kind=run.kind)

@@ -60,6 +60,12 @@ class Runs:
             ws, page, keep, agent_id=agent_id, agent_ids=agent_ids, statuses=statuses
         )
 
+    async def dead_letters(self, ws: str, agent_id: str, page: Page) -> list[Run]:
+        """One page of an agent's runs that kept losing their workers, were given up and not tried again."""
+        return await self._lists.runs(
+            ws, page, None, agent_id=None, agent_ids=None, statuses=None, parked_of=agent_id
+        )
+
     async def steps(self, ws: str, run_id: str) -> list[Step]:
         """A run's steps, oldest first."""
         return await self._store.steps(ws, run_id)

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.records.base import DEFAULT_POOL
+from service.records.budgets import Budget
 
 
 class Settings(BaseModel):
@@ -36,6 +37,12 @@ class Settings(BaseModel):
     run_tries: int = Field(default=5, ge=1, description="BLOCKWIRE_RUN_TRIES: workers a run may lose")
     wake_depth: int = Field(
         default=8, ge=1, description="BLOCKWIRE_WAKE_DEPTH: wake-ups that may follow each other"
+    )
+    budget_tokens: int = Field(
+        default=0, ge=0, description="BLOCKWIRE_BUDGET_TOKENS per hour and workspace; 0: no limit"
+    )
+    budget_steps: int = Field(
+        default=0, ge=0, description="BLOCKWIRE_BUDGET_STEPS per hour and workspace; 0: no limit"
     )
     history_count: int = Field(default=1000, ge=1, description="BLOCKWIRE_HISTORY: entries kept per block")
     history_days: int = Field(
@@ -97,6 +104,11 @@ class Settings(BaseModel):
         return self.url or f"http://{self.host}:{self.port}"
 
     @property
+    def budget(self) -> Budget:
+        """What a workspace may use in an hour."""
+        return Budget(tokens_per_hour=self.budget_tokens or None, steps_per_hour=self.budget_steps or None)
+
+    @property
     def history_kept(self) -> str:
         """What a block's history keeps at the most, as the scripts read it: entries, milliseconds, bytes."""
         return f"{self.history_count} {self.history_days * 86_400_000} {self.history_mb * 1_000_000}"
@@ -115,6 +127,8 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "lease_ms": ("BLOCKWIRE_LEASE_MS",),
     "run_tries": ("BLOCKWIRE_RUN_TRIES",),
     "wake_depth": ("BLOCKWIRE_WAKE_DEPTH",),
+    "budget_tokens": ("BLOCKWIRE_BUDGET_TOKENS",),
+    "budget_steps": ("BLOCKWIRE_BUDGET_STEPS",),
     "history_count": ("BLOCKWIRE_HISTORY",),
     "history_days": ("BLOCKWIRE_HISTORY_DAYS",),
     "history_mb": ("BLOCKWIRE_HISTORY_MB",),

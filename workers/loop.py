@@ -19,7 +19,7 @@ import structlog
 
 from service.agent_types import type_of
 from service.bootstrap import Service
-from service.errors import Invalid, UnknownModel
+from service.errors import AgentPaused, BudgetSpent, Invalid, UnknownModel
 from service.prompts import heartbeat_event
 from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
@@ -27,6 +27,7 @@ from service.records.runs import Lease, ModelReply, OpenRun, Run, RunError, Step
 from service.tools.rules import continues, is_terminal, missing_before_exit
 from workers.approvals import answering, request_answered, result_without_running, unfinished
 from workers.asking import Asker
+from workers.budgets import budget_error, must_stop
 from workers.compaction import Compactor
 from workers.errands import Errands
 from workers.models.base import ModelError
@@ -73,6 +74,9 @@ class Loop:
                 except Waiting as waiting:
                     log.info("run.waiting", agent_ids=waiting.agent_ids)
                     return
+                except AgentPaused:
+                    log.info("run.paused")
+                    return
             if self._stopping:
                 log.info("agent.handed_back")
                 break
@@ -86,12 +90,22 @@ class Loop:
             await self._cut_off(lease, run.id, "cancelled")
             log.info("run.cancelled")
             return
-        if run.tries > self._service.settings.run_tries:
+        if run.parked:
             text = f"given up after {run.tries - 1} workers were lost while they carried this run"
             await self._cut_off(lease, run.id, "error", RunError(type="internal_error", message=text))
             log.error("run.parked", tries=run.tries - 1)
             return
-        await self._steps_unless_cancelled(lease, open_run)
+        if open_run.spent is not None and must_stop(open_run):
+            await self._overspent(lease, run.id, open_run.spent.told())
+            return
+        try:
+            await self._steps_unless_cancelled(lease, open_run)
+        except BudgetSpent as refusal:
+            await self._overspent(lease, run.id, str(refusal))
+
+    async def _overspent(self, lease: Lease, run_id: str, text: str) -> None:
+        await self._service.leases.finish(lease, run_id, "insufficient_credits", budget_error(text))
+        log.error("run.overspent", error=text)
 
     async def _steps_unless_cancelled(self, lease: Lease, open_run: OpenRun) -> None:
         """Steps that end where they are as soon as somebody asks for it."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from service.records.base import DEFAULT_POOL, Micros, Record
 from service.records.blocks import BlockFields
+from service.records.budgets import Budget
 from service.records.messages import NewMessage
 from service.records.runs import StopReason
 
@@ -50,11 +51,14 @@ class Agent(Record):
     memory_variables: dict[str, str] | None = None
     actor_id: str | None = None
     pool: str = DEFAULT_POOL
+    budget: Budget | None = None
     created_at: Micros
     updated_at: Micros
     last_run_completion: Micros | None = None
     last_run_duration_ms: int | None = None
     last_stop_reason: StopReason | None = None
+    paused_at: Micros | None = None
+    """Since when it begins nothing; None: it works."""
     message_ids: list[str] = []
     """The messages in context, message 0 (the system prompt) first."""
 
@@ -95,6 +99,8 @@ class AgentFields(Record):
     per_file_view_window_char_limit: int | None = None
     hidden: bool | None = None
     pool: str | None = None
+    budget: Budget | None = None
+    """One without limits takes them away."""
     last_run_completion: Micros | None = None
     last_run_duration_ms: int | None = None
     last_stop_reason: StopReason | None = None

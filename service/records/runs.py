@@ -6,6 +6,7 @@ from pydantic import Field
 
 from service.records.base import Micros, Record
 from service.records.blocks import Change
+from service.records.budgets import Spent
 from service.records.messages import Message, NewMessage, Reasoning, ToolCall
 
 
@@ -148,6 +149,10 @@ class Run(Record):
     callback_sent_at: Micros | None = None
     callback_status_code: int | None = None
     callback_error: str | None = None
+    parked: bool = False
+    """It lost so many workers that it is given up."""
+    retried_by: str | None = None
+    """The run that tries it again."""
 
 
 class Step(Record):
@@ -218,6 +223,8 @@ class OpenRun(Record):
     """Why the run ends, once there is room in its agent's context again."""
     cancelled: bool = False
     """Somebody asked for its end before this worker had it."""
+    spent: Spent | None = None
+    """The budget that leaves no room for another model call."""
 
 
 class Ready(Record):
@@ -226,4 +233,6 @@ class Ready(Record):
     agent_id: str
     generation: int
     pool: str
-    reason: Literal["sent", "woken", "returned", "lost", "waiting", "answered", "expired"] = "sent"
+    reason: Literal[
+        "sent", "woken", "returned", "lost", "waiting", "answered", "expired", "resumed", "held"
+    ] = "sent"

@@ -7,6 +7,7 @@ from typing import Any
 from service.errors import Invalid, LabelTaken, NotFound
 from service.records.agents import Agent, Subscription
 from service.records.blocks import Author, BlockFields
+from service.records.budgets import Budget
 from service.records.runs import Ready
 from service.store.blocks import new_hash
 from service.store.client import StoreClient
@@ -20,6 +21,7 @@ _LIVE = {
     "last_run_completion",
     "last_run_duration_ms",
     "last_stop_reason",
+    "paused_at",
     "message_ids",
     "identity_ids",
 }
@@ -50,6 +52,15 @@ async def read_agents(store: StoreClient, ws: str, agent_ids: Sequence[str]) -> 
     found = await store.together(commands)
     pairs = zip(found[: len(agent_ids)], found[len(agent_ids) :], strict=True)
     return [to_agent(hash, context) for hash, context in pairs if hash]
+
+
+def _limits(agent: Agent) -> dict[str, str]:
+    """An agent's budget as scripts read it."""
+    budget = agent.budget or Budget()
+    return {
+        "tokens_per_hour": str(budget.tokens_per_hour or ""),
+        "steps_per_hour": str(budget.steps_per_hour or ""),
+    }
 
 
 def _json(value: object) -> str:
@@ -97,6 +108,7 @@ class AgentStore:
             self._history_kept,
             "1" if agent.hidden else "",
             _json(agent.identity_ids),
+            _json(_limits(agent)),
         )
         if reply[0] == "noidentity":
             raise NotFound("identity", reply[1])
@@ -146,7 +158,7 @@ class AgentStore:
             "" if message_ids is None else _json(list(message_ids)),
             by.model_dump_json(exclude_none=True, exclude_defaults=True),
             self._change_count,
-            _json(told),
+            _json(told | _limits(after)),
         )
         match reply:
             case ["missing"]:

@@ -57,6 +57,18 @@ KEYS: dict[str, Key] = {
     "waits": _single(
         "waits", "zset: agent by ms until which it waits for replies", "asks", "when it goes on"
     ),
+    "spent": _single(
+        "spent",
+        "hash: tokens or steps:<minute> -> how many the workspace used",
+        "runs",
+        "an hour after the last step",
+    ),
+    "held": _single(
+        "held",
+        "zset: agent that keeps a wake-up back, by ms when a budget has room again",
+        "wake-ups",
+        "when it goes on",
+    ),
     "blocks": _single("blocks", "zset: block by seq", "blocks", "never"),
     "blocks_filed": Key("blocks:by:", "zset: block by seq", "blocks", "with the last such block"),
     "block_counts": _single(
@@ -93,10 +105,24 @@ KEYS: dict[str, Key] = {
     "agent_inbox": Key("agent:", "list: runs not begun", "messages", WITH_AGENT, ":inbox"),
     "agent_woken": Key("agent:", "list: changes to be told (JSON)", "wake-ups", "when told", ":woken"),
     "agent_awaits": Key("agent:", "hash: run -> agent whose reply is awaited", "asks", WITH_AGENT, ":awaits"),
+    "agent_spent": Key(
+        "agent:",
+        "hash: tokens or steps:<minute> -> how many",
+        "runs",
+        "an hour after its last step, or with its agent",
+        ":spent",
+    ),
     "agent_messages": Key("agent:", "zset: message by seq", "runs", WITH_AGENT, ":messages"),
     "agent_bodies": Key("agent:", "hash: message -> JSON", "runs", WITH_AGENT, ":bodies"),
     "agent_context": Key("agent:", "zset: message by seq", "runs", WITH_AGENT, ":context"),
     "agent_runs": Key("agent:", "zset: run by seq", "messages", WITH_AGENT, ":runs"),
+    "agent_parked": Key(
+        "agent:",
+        "zset: run that was given up, by seq",
+        "runs",
+        "with the runs, or when tried again",
+        ":parked",
+    ),
     "tools": _single("tools", "zset: own tool by seq", "tools", "never"),
     "tool_names": _single("tools:names", "hash: name -> own tool", "tools", "with the last own tool"),
     "tool": Key("tool:", "hash: field -> JSON", "tools", "when deleted"),

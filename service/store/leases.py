@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.errors import LeaseLost
+from service.errors import AgentPaused, BudgetSpent, LeaseLost
+from service.records.budgets import Budget, Spent
 from service.records.messages import Message
 from service.records.runs import Lease, OpenRun, Ready, Run, RunError, Step, StopReason, Usage, status_of
 from service.store.client import Reply, StoreClient, flat
@@ -17,6 +18,14 @@ def _fenced(reply: Reply, lease: Lease) -> Reply:
     if reply[0] == "fence":
         raise LeaseLost(lease.agent_id)
     return reply
+
+
+def _spent(words: Sequence[str]) -> Spent:
+    """The budget that a script names as used up."""
+    owner, what, limit, free_at = words
+    return Spent.model_validate(
+        {"owner": owner, "what": what, "limit": limit, "free_at": int(free_at) * 1000}
+    )
 
 
 def _messages(messages: Sequence[Message]) -> str:
@@ -34,7 +43,13 @@ def _messages(messages: Sequence[Message]) -> str:
 class LeaseStore:
     """What a worker does to agents and runs under a lease."""
 
-    def __init__(self, store: StoreClient, run_seconds: int) -> None:
+    def __init__(
+        self, store: StoreClient, run_seconds: int, budget: Budget | None = None, run_tries: int = 5
+    ) -> None:
+        """`budget`: of each workspace; `run_tries`: workers that a run may lose."""
+        limits = budget or Budget()
+        self._run_tries = run_tries
+        self._limits = (limits.tokens_per_hour or 0, limits.steps_per_hour or 0)
         self._store = store
         self._run_seconds = run_seconds
 
@@ -58,9 +73,15 @@ class LeaseStore:
     async def next_run(self, lease: Lease) -> OpenRun | None:
         """The run to carry on with, or None: then the lease is given back already."""
         reply = _fenced(
-            await self._store.run("run_next", lease.workspace, lease.agent_id, lease.generation), lease
+            await self._store.run(
+                "run_next", lease.workspace, lease.agent_id, lease.generation, *self._limits, self._run_tries
+            ),
+            lease,
         )
-        return to_open_run(flat(reply[2])) if reply[0] == "run" else None
+        if reply[0] != "run":
+            return None
+        found = to_open_run(flat(reply[2]))
+        return found.model_copy(update={"spent": _spent(reply[3:])}) if reply[3:] else found
 
     async def open_run(
         self, lease: Lease, run: Run, prompt: str, seen: Mapping[str, int], message_0: Message
@@ -138,7 +159,8 @@ class LeaseStore:
         """A whole step with its messages, and the end of its run if there is a stop reason.
 
         `only_noted`: the reason is kept, and the run goes on until it is finished.
-        Gives back the agents that waited for this end.
+        Gives back the agents that waited for this end. Raises AgentPaused, BudgetSpent where the run
+        goes no further.
         """
         stamped = step.created_at > 0
         reply = _fenced(
@@ -161,9 +183,15 @@ class LeaseStore:
                 error.model_dump_json() if error else "",
                 self._run_seconds,
                 "1" if only_noted else "",
+                1 if step.answers is None else 0,
+                *self._limits,
             ),
             lease,
         )
+        if reply[0] == "spent":
+            raise BudgetSpent(_spent(reply[1:]).told())
+        if reply[0] == "paused":
+            raise AgentPaused(lease.agent_id)
         return woken(reply)
 
     async def compact(

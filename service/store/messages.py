@@ -29,11 +29,13 @@ class MessageStore:
     def __init__(self, store: StoreClient) -> None:
         self._store = store
 
-    async def send(self, ws: str, run: Run, *, waits: bool = True) -> tuple[Run, Ready | None]:
+    async def send(
+        self, ws: str, run: Run, *, waits: bool = True, retries: str | None = None
+    ) -> tuple[Run, Ready | None]:
         """The run as it is stored, also if it was known before; and whether its agent became ready.
 
         While a request is pending a run that does not answer it waits, or is refused (PendingApproval).
-        Raises NotPending for an answer that comes too late.
+        `retries`: the failed run that it tries again. Raises NotPending for an answer that comes too late.
         """
         answer = run.messages[0].answer if run.messages else None
         answers = None if answer is None else answer.request_id
@@ -46,6 +48,7 @@ class MessageStore:
             "1" if run.options.output != "none" else "",
             "1" if run.callback_url else "",
             answers or ("wait" if waits else "refuse"),
+            retries or "",
         )
         if reply[0] == "missing":
             raise NotFound("agent", run.agent_id)

@@ -34,8 +34,12 @@ class RunLists:
         agent_id: str | None,
         agent_ids: Sequence[str] | None,
         statuses: Sequence[RunStatus] | None,
+        parked_of: str | None = None,
     ) -> list[Run]:
-        """One page of the runs of an agent, of some or of all, in some states, that `keep` says yes to."""
+        """One page of the runs of an agent, of some or of all, in some states, that `keep` says yes to.
+
+        `parked_of`: only those that an agent was given up on and nobody tried again.
+        """
 
         async def load(ids: Sequence[str]) -> list[Run | None]:
             hashes = await self._store.hashes([key(ws, "run", id) for id in ids])
@@ -44,6 +48,8 @@ class RunLists:
         terms = [] if agent_id is None else [Term([key(ws, "agent_runs", agent_id)])]
         if agent_ids is not None:
             terms.append(Term([key(ws, "agent_runs", id) for id in dict.fromkeys(agent_ids)]))
+        if parked_of is not None:
+            terms.append(Term([key(ws, "agent_parked", parked_of)]))
         if statuses is not None:
             terms.append(Term([key(ws, "runs_in", status) for status in dict.fromkeys(statuses)]))
         read, only = self._reading(ws, "run", agent_id, load, keep)

@@ -27,7 +27,16 @@ _LIVE = {
     "callback_sent_at",
     "callback_status_code",
     "callback_error",
+    "parked",
+    "retried_by",
 }
+
+
+def again(run: Run, id: str) -> Run:
+    """The same task as a run of its own, that nothing has become of yet."""
+    asked = run.model_dump(exclude=_LIVE)
+    metadata = {**(run.metadata or {}), "retry_of": run.id}
+    return Run.model_validate({**asked, "id": id, "metadata": metadata, "created_at": 0})
 
 
 def record_of(run: Run) -> str:

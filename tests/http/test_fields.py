@@ -73,6 +73,7 @@ KEPT: dict[str, Any] = {
     "response_format": {"type": "json_object"},
     "tool_rules": [RULE],
     "pool": "big",
+    "budget": {"tokens_per_hour": 1000, "steps_per_hour": None},
 }
 """What an agent answers with under the name and in the form it was said in."""
 ONLY_NEW: dict[str, Any] = {

@@ -8,6 +8,7 @@ from service.errors import NotFound
 from service.records.agents import AgentQuery
 from service.records.base import Page
 from service.records.blocks import Author, BlockFields, BlockQuery, Edit
+from service.records.budgets import Budget
 from service.records.identities import IdentityFields, IdentityQuery
 from service.records.messages import Message, NewMessage
 from service.records.questions import Question
@@ -22,6 +23,7 @@ from service.store.keys import (
     rate_key,
     workspace_prefix,
 )
+from service.store.leases import LeaseStore
 from service.store.questions import QuestionStore
 from service.store.tool_runs import ToolRunStore
 from tests.store.team import ALICE, WS, Team
@@ -83,7 +85,20 @@ async def one_of_everything(team: Team) -> set[str]:
     cursor = await service.subscriptions.cursor(WS)
     changes = await service.subscriptions.changes_after(WS, cursor, 100)
     wake = Run(id="run-wake", agent_id=other.id, created_at=0)
-    await service.subscriptions.wake(WS, cursor, changes[-1].id, [(wake, changes)])
+    poor = await team.agent(budget=Budget(steps_per_hour=1))
+    lease, open_run = await team.working(poor)
+    last = step.model_copy(update={"id": "step-p", "run_id": open_run.run.id, "agent_id": poor.id})
+    await service.leases.store_step(
+        lease, open_run.run, last, [], usage=Usage(), context_tokens=1, seen={}, stop_reason="end_turn"
+    )
+    later = Run(id="run-later", agent_id=poor.id, created_at=0)
+    await service.subscriptions.wake(WS, cursor, changes[-1].id, [(wake, changes), (later, changes)])
+    assert await service.leases.next_run(lease) is None
+    await team.send(dead := await team.agent())
+    lease = await team.lease(dead)
+    hopeless = await LeaseStore(service.store, 60, run_tries=0).next_run(lease)
+    assert hopeless is not None
+    await service.leases.finish(lease, hopeless.run.id, "error")
     fields = IdentityFields(identifier_key="k", name="n", identity_type="user", agent_ids=[agent.id])
     await service.identities.create(WS, fields)
     await service.agents.find(WS, AgentQuery(order_by="updated_at"), Page())

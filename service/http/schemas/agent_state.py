@@ -19,6 +19,7 @@ from service.http.schemas.transcript import ApprovalRequestMessage, approval_req
 from service.records.agents import Agent
 from service.records.base import iso
 from service.records.blocks import Block
+from service.records.budgets import Budget
 from service.records.identities import Identity
 from service.records.messages import Message
 from service.records.runs import StopReason
@@ -135,6 +136,8 @@ class AgentState(BaseModel):
     per_file_view_window_char_limit: int | None = None
     hidden: bool | None = None
     pool: str = Field(description="the worker pool that runs it")
+    budget: Budget | None = Field(default=None, description="what it may use in any hour; null: no limits")
+    paused_at: str | None = Field(default=None, description="since when it is paused; null: it is not")
     source_ids: list[str] = Field(default=[], description="as given; there are no sources here")
     include_default_source: bool | None = Field(default=None, description="as given; nothing acts on it")
     project: str | None = Field(default=None, description="as given; nothing acts on it")
@@ -161,6 +164,7 @@ def agent_state(
             "created_at": iso(agent.created_at),
             "updated_at": iso(agent.updated_at),
             "last_run_completion": None if ended is None else iso(ended),
+            "paused_at": None if agent.paused_at is None else iso(agent.paused_at),
             "tool_rules": None
             if agent.tool_rules is None
             else [_whole_rule(rule) for rule in agent.tool_rules],

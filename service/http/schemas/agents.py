@@ -33,6 +33,7 @@ from service.records.agents import AgentFields, AgentQuery, NewAgent
 from service.records.runs import StopReason
 
 MOST_FILES_OPEN = 1000
+MOST_TOKENS = 10**15
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,6 +64,13 @@ Include = Literal[
 Secrets = Annotated[dict[Name, Annotated[str, StringConstraints(max_length=100_000)]], Field(max_length=500)]
 Ids = TypeVar("Ids")
 _Few = Annotated[list[Ids], Field(max_length=500)]
+
+
+class AgentBudget(BaseModel):
+    """What an agent may use in any sixty minutes. Past it runs fail, and wake-ups wait."""
+
+    tokens_per_hour: int | None = Field(default=None, ge=1, le=MOST_TOKENS, description="null: no limit")
+    steps_per_hour: int | None = Field(default=None, ge=1, le=INT4, description="null: no limit")
 
 
 class AgentSettings(BaseModel):
@@ -107,6 +115,10 @@ class AgentSettings(BaseModel):
     hidden: bool | None = None
     pool: str | None = Field(
         default=None, pattern=r"^[a-z0-9_-]{1,40}$", description="Blockwire's: the worker pool that runs it"
+    )
+    budget: AgentBudget | None = Field(
+        default=None,
+        description="Blockwire's: what it may use in any hour; replaced as a whole, `{}`: no limits",
     )
 
 

@@ -166,14 +166,15 @@ class RunMessagesQuery(PageQuery):
 
 def run_response(run: Run) -> RunResponse:
     ended = run.completed_at
-    error = {} if run.error is None else {"error": run.error.model_dump()}
+    more: dict[str, Any] = {} if run.error is None else {"error": run.error.model_dump()}
+    more |= {} if run.retried_by is None else {"retried_by": run.retried_by}
     return RunResponse(
         **{
             **vars(run),
             "created_at": iso(run.created_at),
             "completed_at": None if ended is None else iso(ended),
             "callback_sent_at": None if run.callback_sent_at is None else iso(run.callback_sent_at),
-            "metadata": {**(run.metadata or {}), "run_type": run.kind, **error},
+            "metadata": {**(run.metadata or {}), "run_type": run.kind, **more},
             "request_config": RequestConfig(**vars(run.options)),
             "total_duration_ns": None if ended is None else (ended - run.created_at) * 1000,
         }

@@ -3,7 +3,7 @@
 --
 -- ARGV  1 agent  2 record as JSON  3 name  4 places as JSON  5 pool  6 author as JSON  7 author's name
 --       8 new blocks as JSON [[id, fields], …]  9 block ids as JSON  10 messages as JSON [[id, body], …]
---       11 changes kept  12 history kept  13 '1' if hidden  14 identity ids as JSON
+--       11 changes kept  12 history kept  13 '1' if hidden  14 identity ids as JSON  15 other fields of the hash as JSON
 -- Reply {'ok', created_at}  {'missing', block}  {'noidentity', identity}
 -- include: clock
 -- include: agent_places
@@ -23,6 +23,7 @@ local seq = redis.call('HINCRBY', K.meta(), 'seq', 1)
 redis.call('HSET', K.agent(agent), 'record', ARGV[2], 'rev', '1', 'seq', string.format('%d', seq),
   'created_at', MICROS, 'updated_at', MICROS, 'name', ARGV[3], 'places', ARGV[4], 'hidden', ARGV[13],
   'identity_ids', ARGV[14])
+for name, text in pairs(cjson.decode(ARGV[15])) do redis.call('HSET', K.agent(agent), name, text) end
 redis.call('HSET', K.agent_state(agent), 'status', 'idle', 'generation', '0', 'pool', ARGV[5])
 redis.call('ZADD', K.agents(), seq, agent)
 file_agent(agent, {})

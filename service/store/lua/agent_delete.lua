@@ -30,7 +30,8 @@ for _, time in ipairs(agent_times(agent)) do redis.call('ZREM', K.agents_ordered
 redis.call('ZREM', K.ready(), agent)
 redis.call('ZREM', K.leases(), agent)
 redis.call('ZREM', K.waits(), agent)
+redis.call('ZREM', K.held(), agent)
 redis.call('DEL', K.agent(agent), K.agent_state(agent), K.agent_blocks(agent), K.agent_inbox(agent),
   K.agent_woken(agent), K.agent_messages(agent), K.agent_bodies(agent), K.agent_context(agent), K.agent_runs(agent),
-  K.agent_steps(agent), K.agent_awaits(agent))
+  K.agent_steps(agent), K.agent_awaits(agent), K.agent_spent(agent), K.agent_parked(agent))
 return with_woken('ok')

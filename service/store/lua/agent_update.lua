@@ -36,6 +36,7 @@ if ARGV[7] ~= '' then redis.call('HSET', K.agent(agent), 'identity_ids', ARGV[7]
 redis.call('HINCRBY', K.agent(agent), 'rev', 1)
 for name, text in pairs(cjson.decode(ARGV[13])) do redis.call('HSET', K.agent(agent), name, text) end
 redis.call('HSET', K.agent_state(agent), 'pool', ARGV[8])
+if redis.call('ZSCORE', K.held(), agent) then redis.call('ZADD', K.held(), MILLIS, agent) end  -- its budget may be another
 file_agent(agent, places)
 order_agent(agent, times)
 if ARGV[9] ~= '' then

@@ -7,6 +7,7 @@
 -- include: fence
 -- include: messages
 -- include: output
+-- include: budget
 local agent, run, summary = ARGV[1], ARGV[3], ARGV[5]
 if not fenced(agent, ARGV[2]) then return {'fence'} end
 local context, place = K.agent_context(agent), nil
@@ -22,6 +23,7 @@ if redis.call('HEXISTS', K.agent_bodies(agent), ARGV[9]) == 1 then
   redis.call('HSET', K.agent_bodies(agent), ARGV[9], ARGV[10])
 end
 redis.call('DEL', K.run_notes(run))
-redis.call('HSET', K.run(run), 'prompt', ARGV[7], 'seen', ARGV[8], 'usage', ARGV[11], 'context_tokens', ARGV[12])
+redis.call('HSET', K.run(run), 'prompt', ARGV[7], 'seen', ARGV[8], 'context_tokens', ARGV[12])
+run_usage(ARGV[1], run, ARGV[11], 0)
 redis.call('PUBLISH', K.output(), run .. ' running')
 return {'ok'}

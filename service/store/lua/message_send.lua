@@ -4,6 +4,7 @@
 --
 -- ARGV  1 agent  2 run  3 record as JSON  4 '1' if what the run says is to be kept for streams
 --       5 '1' if it has a callback  6 'wait' or 'refuse' while a request is pending, or the request that it answers
+--       7 the failed run that it tries again, or ''
 -- Reply {'ok', created_at, generation or '', pool}  {'known', hash as a flat list} {'missing'} (no such agent)
 --       {'pending', request or ''} (refused: this one is pending, or none)
 -- include: send
@@ -20,5 +21,12 @@ if answers then
   redis.call('HSET', state, 'answered_by', run)
 end
 local woken = send(agent, run, ARGV[3], ARGV[4], ARGV[5]) or {'', ''}
+local again = ARGV[7]
+if again ~= '' and redis.call('EXISTS', K.run(again)) == 1 then
+  redis.call('ZREM', K.agent_parked(agent), again)
+  redis.call('HSET', K.run(again), 'retried_by', run)
+  local causes = redis.call('HMGET', K.run(again), 'causes', 'over')
+  if causes[1] then redis.call('HSET', K.run(run), 'causes', causes[1], 'over', causes[2]) end
+end
 if answers then redis.call('LMOVE', K.agent_inbox(agent), K.agent_inbox(agent), 'RIGHT', 'LEFT') end
 return {'ok', MICROS, woken[1], woken[2]}

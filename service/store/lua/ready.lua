@@ -1,5 +1,5 @@
 -- mark_ready(agent): an idle agent becomes ready under a new generation. Returns {generation, pool} or nil.
--- One that waits for its caller's word stays idle, whatever its inbox holds.
+-- One that waits for its caller's word, or is paused, stays idle, whatever its inbox holds.
 -- raise(agent): the same whatever its state was: whoever held the lease is fenced off.
 -- include: clock
 local function raise(agent)
@@ -15,5 +15,6 @@ local function mark_ready(agent)
   local status = redis.call('HGET', K.agent_state(agent), 'status')
   if status and status ~= 'idle' then return nil end
   if redis.call('HGET', K.agent_state(agent), 'pending') then return nil end
+  if redis.call('HGET', K.agent(agent), 'paused_at') then return nil end
   return raise(agent)
 end

@@ -1,5 +1,5 @@
 -- Cancels a run: one not begun ends at once, one under way is asked to stop and its worker rung; where it waits for
--- replies and has no worker, its agent is made ready, so that one comes and ends it. If it was the caller's word on a
+-- replies, or its agent is paused, no worker has it: the agent is made ready, so that one comes and ends it. If it was the caller's word on a
 -- request, that request is pending again.
 --
 -- ARGV  1 run  2 seconds it is kept
@@ -14,7 +14,8 @@ local agent = record.agent_id
 if found[2] == 'running' then
   redis.call('HSET', K.run(run), 'cancel', '1')
   redis.call('PUBLISH', K.output(), run .. ' cancelling')
-  if is_waiting(agent) then go_on(agent) end
+  local stands = redis.call('HGET', K.agent_state(agent), 'status')
+  if stands == 'waiting' or stands == 'idle' then go_on(agent) end
   return with_woken('asked')
 end
 if found[2] ~= 'created' then return {'ended'} end

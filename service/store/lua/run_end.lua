@@ -20,6 +20,7 @@ end
 local function run_unlisted(agent, run)
   gone('runs', run, redis.call('ZSCORE', K.runs(), run))
   redis.call('ZREM', K.agent_runs(agent), run)
+  redis.call('ZREM', K.agent_parked(agent), run)
   redis.call('ZREM', K.runs(), run)
   run_unfiled(run)
 end
@@ -71,7 +72,14 @@ local function run_end(agent, run, stop_reason, status, error, keep)
     'last_run_duration_ms', string.format('%d', took))
   file_agent(agent, places)
   order_agent(agent, times)
-  redis.call('HDEL', K.run(run), 'prompt', 'seen', 'causes', 'step_id', 'stop')
+  if status == 'failed' and redis.call('HGET', K.run(run), 'parked') then
+    redis.call('ZADD', K.agent_parked(agent), redis.call('ZSCORE', K.runs(), run), run)
+  end
+  -- Of a failed run that was never opened its causes are all that is known of its input; it may be tried again.
+  if status ~= 'failed' or redis.call('HEXISTS', K.run(run), 'messages') == 1 then
+    redis.call('HDEL', K.run(run), 'causes')
+  end
+  redis.call('HDEL', K.run(run), 'prompt', 'seen', 'step_id', 'stop')
   redis.call('DEL', K.run_notes(run), K.run_calls(run))
   for _, part in ipairs(parts_of(run)) do redis.call('EXPIRE', part, keep) end
   redis.call('EXPIRE', K.run_output(run), OUTPUT_SECONDS)

@@ -1,24 +1,41 @@
 -- The run to carry on with: the one begun, else the next of the inbox. With nothing left the agent is idle and
 -- the lease given back in the same act, so that no message can fall between. While the agent waits for its caller's
--- word nothing of the inbox is begun.
+-- word nothing of the inbox is begun; while it is paused nothing is carried on, but a run that is to be cancelled ends.
+-- While a budget is used up a wake-up stays in the inbox, and what is behind it is taken first.
 --
--- ARGV  1 agent  2 generation
--- Reply {'run', run, hash as a flat list}  {'idle'}  {'fence'}
+-- ARGV  1 agent  2 generation  3 tokens  4 steps that the workspace may use in an hour (0: any)
+--       5 workers that a run may lose before it is given up
+-- Reply {'run', run, hash as a flat list, and if a budget is used up: whose, what, how many an hour, ms when it has room}
+--       {'idle'}  {'fence'}
 -- include: clock
 -- include: fence
+-- include: idle
 -- include: run_status
+-- include: budget
 local agent = ARGV[1]
 local state = K.agent_state(agent)
 if not fenced(agent, ARGV[2]) then return {'fence'} end
 local run = redis.call('HGET', state, 'run_id')
+if is_paused(agent, run) then
+  idle(agent)
+  return {'idle'}
+end
+local over = spent(agent, ARGV[3], ARGV[4])
+local held
 while not run do
   run = not redis.call('HGET', state, 'pending') and redis.call('LPOP', K.agent_inbox(agent))
   if not run then
-    redis.call('HSET', state, 'status', 'idle', 'worker', '')
-    redis.call('ZREM', K.leases(), agent)
+    if held then
+      redis.call('LPUSH', K.agent_inbox(agent), held)
+      redis.call('ZADD', K.held(), over[4], agent)
+    end
+    idle(agent)
     return {'idle'}
   end
-  if redis.call('HGET', K.run(run), 'status') == 'created' then
+  local is_open = redis.call('HGET', K.run(run), 'status') == 'created'
+  if is_open and over and redis.call('HGET', state, 'wake_run') == run then
+    held, run = run, nil
+  elseif is_open then
     redis.call('HSET', state, 'run_id', run)
     redis.call('HSET', K.run(run), 'started_at', MICROS)
     run_status(run, 'running')
@@ -27,12 +44,13 @@ while not run do
     run = nil
   end
 end
+if held then redis.call('LPUSH', K.agent_inbox(agent), held) end
 if redis.call('HGET', state, 'wake_run') == run then
-  local over = redis.call('HGET', state, 'wake_over') or '0'
+  local dropped = redis.call('HGET', state, 'wake_over') or '0'
   redis.call('HDEL', state, 'wake_run', 'wake_over')
   local causes = redis.call('LRANGE', K.agent_woken(agent), 0, -1)
   redis.call('DEL', K.agent_woken(agent))
-  redis.call('HSET', K.run(run), 'causes', '[' .. table.concat(causes, ',') .. ']', 'over', over)
+  redis.call('HSET', K.run(run), 'causes', '[' .. table.concat(causes, ',') .. ']', 'over', dropped)
 end
-redis.call('HINCRBY', K.run(run), 'tries', 1)
-return {'run', run, redis.call('HGETALL', K.run(run))}
+if redis.call('HINCRBY', K.run(run), 'tries', 1) > tonumber(ARGV[5]) then redis.call('HSET', K.run(run), 'parked', '1') end
+return {'run', run, redis.call('HGETALL', K.run(run)), unpack(over or {})}

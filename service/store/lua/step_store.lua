@@ -5,12 +5,17 @@
 --       8 usage of the run as JSON  9 tokens in context  10 steps so far  11 versions seen as JSON
 --       12 stop reason or ''  13 status  14 error as JSON or ''  15 seconds the run is kept
 --       16 '1' if the stop reason is only noted: something is left to do before the run ends
+--       17 steps that this counts as (0 or 1)  18 tokens  19 steps that the workspace may use in an hour (0: any)
 -- Reply {'ok', agent, generation, pool, …} (agents that waited for the run's end)  {'fence'}
+--       {'spent', whose, what, how many an hour, ms at which there is room again} (stored; no budget is left for another)
+--       {'paused'} (stored; the run is not to go on now, and the lease was given back)
 -- include: fence
 -- include: messages
 -- include: steps
 -- include: output
 -- include: run_end
+-- include: idle
+-- include: budget
 local agent, run, step = ARGV[1], ARGV[3], ARGV[4]
 if not fenced(agent, ARGV[2]) then return {'fence'} end
 local known = redis.call('EXISTS', K.step(step)) == 1
@@ -22,7 +27,8 @@ for _, message in ipairs(cjson.decode(ARGV[7])) do
   if message[4] == '1' then redis.call('HSET', K.agent_state(agent), 'pending', message[1]) end
   if message[3] == '1' then tell(run, '{"kind":"message","message":' .. stamped(message[2]) .. '}') end
 end
-redis.call('HSET', K.run(run), 'usage', ARGV[8], 'context_tokens', ARGV[9], 'step_count', ARGV[10], 'seen', ARGV[11])
+run_usage(agent, run, ARGV[8], tonumber(ARGV[17]))
+redis.call('HSET', K.run(run), 'context_tokens', ARGV[9], 'step_count', ARGV[10], 'seen', ARGV[11])
 redis.call('HDEL', K.run(run), 'step_id')
 redis.call('DEL', K.run_calls(run))
 if ARGV[16] == '1' then
@@ -31,5 +37,12 @@ elseif ARGV[12] ~= '' then
   run_end(agent, run, ARGV[12], ARGV[13], ARGV[14], ARGV[15])
 else
   redis.call('PUBLISH', K.output(), run .. ' running')
+  if is_paused(agent, run) then
+    redis.call('HINCRBY', K.run(run), 'tries', -1)
+    idle(agent)
+    return {'paused'}
+  end
+  local over = spent(agent, ARGV[18], ARGV[19])
+  if over then return {'spent', unpack(over)} end
 end
 return with_woken('ok')

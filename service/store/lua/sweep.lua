@@ -1,9 +1,9 @@
 -- Finds agents nobody carries: leases that ran out are raised to a new generation, agents ready for too long are
--- named again, waits whose deadline has passed or that have nothing left to wait for end. The caller queues a job for
--- each; a duplicate is harmless.
+-- named again, waits whose deadline has passed or that have nothing left to wait for end, wake-ups held back for want
+-- of a budget are begun when it has room. The caller queues a job for each; a duplicate is harmless.
 --
 -- ARGV  1 ms an agent may be ready before it is named again
--- Reply {agent, generation, pool, 'lost', 'waiting', 'expired' or 'answered', …}
+-- Reply {agent, generation, pool, 'lost', 'waiting', 'expired', 'held' or 'answered', …}
 -- include: awaits
 local LOOKED_AT = 100
 local found = {}
@@ -30,6 +30,11 @@ for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K.waits(), '-inf', MILLIS, 'L
   else
     redis.call('ZREM', K.waits(), agent)
   end
+end
+for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K.held(), '-inf', MILLIS, 'LIMIT', 0, LOOKED_AT)) do
+  redis.call('ZREM', K.held(), agent)
+  local back = redis.call('LLEN', K.agent_inbox(agent)) > 0 and mark_ready(agent)
+  for _, word in ipairs(back and {agent, back[1], back[2], 'held'} or {}) do table.insert(found, word) end
 end
 -- One page of those that wait, another one each second: should a wake-up ever be lost, this makes up for it.
 local pages = math.ceil(redis.call('ZCARD', K.waits()) / LOOKED_AT)
