@@ -8,10 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from functools import partial
 from typing import Any, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -26,6 +24,7 @@ from redis.exceptions import (
 )
 
 from service.errors import StoreUnreachable
+from service.store.connections import pool_of
 from service.store.keys import key
 from service.store.scripts import Script, load
 
@@ -51,20 +50,9 @@ class StoreClient:
     def connect(cls, url: str, connections: int = 64) -> "StoreClient":
         """A client with at most `connections` connections, made when needed. Raises ValueError for a bad URL.
 
-        No time-out on answers: with one, redis-py 5.3 loses a cancellation that comes in a command.
-        Only connecting is tried again by itself. A command that was sent is not: the store may have
-        carried it out, and an append sent twice would be there twice.
+        What a URL may be, and when a connection gives up: connections.py.
         """
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=10,
-            decode_responses=True,
-            socket_connect_timeout=5,
-            retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=3),
-            health_check_interval=30,
-        )
-        return cls(Redis(connection_pool=pool))
+        return cls(Redis(connection_pool=pool_of(url, connections)))
 
     async def close(self) -> None:
         await self._redis.aclose()
