@@ -79,6 +79,8 @@ class StoreClient:
         try:
             return await command()
         except _AWAY as failure:
+            # Whatever befell this connection befell the idle ones too; they need not fail one by one.
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
             raise StoreUnreachable(f"the store does not answer: {type(failure).__name__}") from failure
         except OutOfMemoryError as failure:
             raise StoreUnreachable("the store refuses writes: its memory is full") from failure
