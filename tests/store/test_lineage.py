@@ -1,4 +1,4 @@
-"""Lineage: a server that was started again or promoted is on another line of writes, on which less may be there."""
+"""Lineage: a server that was started again or promoted is on another line of writes; less may be there."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
