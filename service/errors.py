@@ -296,7 +296,7 @@ class Unconfirmed(StoreUnreachable):
 
     def __init__(self, wanted: int, reached: int, ms: int) -> None:
         super().__init__(
-            f"it was carried out, but {reached} of {wanted} replicas confirmed it within {ms} ms, and a "
-            "failover could still lose it; look whether it is there, or repeat it under the same edit_id, otid or "
-            "Idempotency-Key, which does nothing twice"
+            f"it was carried out, but {reached} of {wanted} replicas confirmed it within {ms} ms: "
+            "a failover could still lose it; look whether it is there, or repeat it under the same edit_id, "
+            "otid or Idempotency-Key, which does nothing twice"
         )

@@ -43,6 +43,7 @@ def old() -> Iterator[Server]:
 def heir(old: Server) -> Iterator[Server]:
     with server("--replicaof", f"127.0.0.1 {old.port}") as found:
         with old.redis() as client:
+            client.set("first", "1")
             wait_for(lambda: client.wait(1, 100) == 1, "the replica follows")
         yield found
 
