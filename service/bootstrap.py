@@ -139,7 +139,7 @@ async def open_service(settings: Settings, arq: ArqRedis | None = None) -> Async
     """
     if settings.redis_url is None:
         raise ValueError("settings name no store; open one first (service/processes.py: store_for)")
-    store = StoreClient.connect(settings.redis_url)
+    store = StoreClient.connect(settings.redis_url, replicas=settings.wait_replicas, wait_ms=settings.wait_ms)
     pool = arq
     try:
         await prepare(store)
@@ -161,7 +161,7 @@ async def open_tokens(settings: Settings) -> AsyncIterator[Tokens]:
     """The room of tokens alone, for the command line and for whoever decides where to listen."""
     if settings.redis_url is None:
         raise ValueError("settings name no store; open one first (service/processes.py: store_for)")
-    store = StoreClient.connect(settings.redis_url)
+    store = StoreClient.connect(settings.redis_url, replicas=settings.wait_replicas, wait_ms=settings.wait_ms)
     bell = Bell(store)
     try:
         await prepare(store)

@@ -300,3 +300,14 @@ class StoreUnreadable(BlockwireError):
 
 class StoreUnreachable(BlockwireError):
     """The store does not answer."""
+
+
+class Unconfirmed(StoreUnreachable):
+    """Written, but by too few servers: a failover just now could lose it."""
+
+    def __init__(self, wanted: int, reached: int, ms: int) -> None:
+        super().__init__(
+            f"it was carried out, but {reached} of {wanted} replicas confirmed it within {ms} ms: "
+            "a failover could still lose it; look whether it is there, or repeat it under the same edit_id, "
+            "otid or Idempotency-Key, which does nothing twice"
+        )

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import structlog
-from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms
@@ -25,7 +25,8 @@ from service.errors import StoreUnreachable
 from service.records.base import DEFAULT_POOL
 from service.records.runs import Ready
 from service.settings import Settings
-from service.store.queue import QueueStore, answering, bounded
+from service.store.connections import pool_of
+from service.store.queue import QueueStore, answering
 
 log = structlog.get_logger()
 
@@ -66,15 +67,16 @@ async def connect(settings: Settings) -> ArqRedis:
     if url is None:
         raise ValueError("settings name no store; open one first")
     try:
-        where = RedisSettings.from_dsn(url)
-    except RuntimeError:
-        raise ValueError("QUEUE_URL must begin with redis://, rediss:// or unix://") from None
+        connections = pool_of(url, CONNECTIONS, texts=False)
+    except ValueError:
+        raise ValueError(
+            "QUEUE_URL must begin with redis://, rediss://, unix:// or redis+sentinel://"
+        ) from None
+    pool = ArqRedis(connections, dumps, loads, QUEUE)
+    pool.auto_close_connection_pool = True
     with answering():
-        pool = await create_pool(
-            where, job_serializer=dumps, job_deserializer=loads, default_queue_name=QUEUE
-        )
-        await bounded(pool, CONNECTIONS)
-        return pool
+        await pool.ping()
+    return pool
 
 
 class Queue:

@@ -21,6 +21,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     redis_url: str | None = Field(default=None, description="REDIS_URL; unset: the embedded store")
+    wait_replicas: int = Field(
+        default=0, ge=0, le=10, description="BLOCKWIRE_WAIT_REPLICAS: replicas that confirm each write"
+    )
+    wait_ms: int = Field(
+        default=1000, ge=1, le=5000, description="BLOCKWIRE_WAIT_MS: how long they are waited for"
+    )
     queue_url: str | None = Field(default=None, description="QUEUE_URL; unset: the store")
     data_dir: Path = Field(default=Path(".blockwire"), description="BLOCKWIRE_DATA, for the embedded store")
     host: str = Field(default="127.0.0.1", description="BLOCKWIRE_HOST")
@@ -116,6 +122,8 @@ class Settings(BaseModel):
 
 _VARIABLES: dict[str, tuple[str, ...]] = {
     "redis_url": ("REDIS_URL",),
+    "wait_replicas": ("BLOCKWIRE_WAIT_REPLICAS",),
+    "wait_ms": ("BLOCKWIRE_WAIT_MS",),
     "queue_url": ("QUEUE_URL",),
     "data_dir": ("BLOCKWIRE_DATA",),
     "host": ("BLOCKWIRE_HOST",),

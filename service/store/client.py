@@ -8,10 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from functools import partial
 from typing import Any, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -25,7 +23,8 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from service.errors import StoreUnreachable
+from service.errors import StoreUnreachable, Unconfirmed
+from service.store.connections import pool_of
 from service.store.keys import key
 from service.store.scripts import Script, load
 
@@ -43,28 +42,22 @@ class StoreClient:
     says `StoreClient.connect(url)`.
     """
 
-    def __init__(self, redis: "Redis") -> None:
+    def __init__(self, redis: "Redis", replicas: int = 0, wait_ms: int = 1000) -> None:
         self._redis = redis
+        self._replicas = replicas
+        self._wait_ms = wait_ms
         self._scripts: dict[str, Script] = {}
 
     @classmethod
-    def connect(cls, url: str, connections: int = 64) -> "StoreClient":
+    def connect(
+        cls, url: str, connections: int = 64, *, replicas: int = 0, wait_ms: int = 1000
+    ) -> "StoreClient":
         """A client with at most `connections` connections, made when needed. Raises ValueError for a bad URL.
 
-        No time-out on answers: with one, redis-py 5.3 loses a cancellation that comes in a command.
-        Only connecting is tried again by itself. A command that was sent is not: the store may have
-        carried it out, and an append sent twice would be there twice.
+        What a URL may be, and when a connection gives up: connections.py. With `replicas` each write
+        waits until so many have it, for `wait_ms` at the most, and is Unconfirmed if they have not.
         """
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=10,
-            decode_responses=True,
-            socket_connect_timeout=5,
-            retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=3),
-            health_check_interval=30,
-        )
-        return cls(Redis(connection_pool=pool))
+        return cls(Redis(connection_pool=pool_of(url, connections)), replicas, wait_ms)
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -79,18 +72,47 @@ class StoreClient:
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = load(name)
-        return await self._guard(lambda: self._evaluate(script, [*keys], [str(arg) for arg in args]))
+        texts = [str(arg) for arg in args]
+        send = self._confirmed if script.writes else self._plain
 
-    async def _evaluate(self, script: Script, keys: Sequence[str], args: Sequence[str]) -> Any:
-        try:
-            return await cast(Awaitable[Any], self._redis.evalsha(script.sha, len(keys), *keys, *args))
-        except NoScriptError:
-            return await cast(Awaitable[Any], self._redis.eval(script.source, len(keys), *keys, *args))
+        async def evaluate() -> Any:
+            try:
+                return await send(lambda redis: redis.evalsha(script.sha, len(keys), *keys, *texts))
+            except NoScriptError:
+                return await send(lambda redis: redis.eval(script.source, len(keys), *keys, *texts))
+
+        return await self._guard(evaluate)
+
+    async def _write(self, command: Callable[[Any], Any]) -> Any:
+        return await self._guard(lambda: self._confirmed(command))
+
+    async def _plain(self, command: Callable[[Any], Any]) -> Any:
+        return await command(self._redis)
+
+    async def _confirmed(self, command: Callable[[Any], Any]) -> Any:
+        """A write and, in the same round trip, the waiting for its replicas.
+
+        On one connection: WAIT speaks of what its own connection wrote last.
+        """
+        if self._replicas == 0:
+            return await command(self._redis)
+        pipe = self._redis.pipeline(transaction=False)
+        command(pipe)
+        pipe.execute_command("WAIT", self._replicas, self._wait_ms)
+        reply, reached = await pipe.execute(raise_on_error=False)
+        for found in (reply, reached):
+            if isinstance(found, Exception):
+                raise found
+        if reached < self._replicas:
+            raise Unconfirmed(self._replicas, reached, self._wait_ms)
+        return reply
 
     async def _guard(self, command: Callable[[], Awaitable[Any]]) -> Any:
         try:
             return await command()
         except _AWAY as failure:
+            # Whatever befell this connection befell the idle ones too; they need not fail one by one.
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
             raise StoreUnreachable(f"the store does not answer: {type(failure).__name__}") from failure
         except OutOfMemoryError as failure:
             raise StoreUnreachable("the store refuses writes: its memory is full") from failure
@@ -103,15 +125,15 @@ class StoreClient:
         return cast("str | None", await self._guard(lambda: self._redis.get(name)))
 
     async def put_if_absent(self, name: str, value: str) -> bool:
-        return bool(await self._guard(lambda: self._redis.set(name, value, nx=True)))
+        return bool(await self._write(lambda redis: redis.set(name, value, nx=True)))
 
     async def put(self, name: str, value: str, ms: int) -> None:
         """A value that goes by itself."""
-        await self._guard(lambda: self._redis.set(name, value, px=ms))
+        await self._write(lambda redis: redis.set(name, value, px=ms))
 
     async def put_or_get(self, name: str, value: str, ms: int) -> str | None:
         """Puts a value that was not there, and goes by itself; gives back the one that was."""
-        found = await self._guard(lambda: self._redis.set(name, value, nx=True, get=True, px=ms))
+        found = await self._write(lambda redis: redis.set(name, value, nx=True, get=True, px=ms))
         return cast("str | None", found)
 
     async def hash(self, name: str) -> dict[str, str]:
@@ -125,7 +147,7 @@ class StoreClient:
         )
 
     async def drop_field(self, name: str, field: str) -> bool:
-        return bool(await self._guard(lambda: cast(Awaitable[Any], self._redis.hdel(name, field))))
+        return bool(await self._write(lambda redis: redis.hdel(name, field)))
 
     async def fields(self, name: str, fields: Sequence[str]) -> list[str | None]:
         if not fields:
@@ -137,7 +159,7 @@ class StoreClient:
         return cast(set[str], await self._guard(lambda: cast(Awaitable[Any], self._redis.smembers(name))))
 
     async def add_member(self, name: str, member: str) -> None:
-        await self._guard(lambda: cast(Awaitable[Any], self._redis.sadd(name, member)))
+        await self._write(lambda redis: redis.sadd(name, member))
 
     async def items(self, name: str) -> list[str]:
         return cast(

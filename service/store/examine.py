@@ -17,6 +17,7 @@ from redis.exceptions import ResponseError
 
 from service.errors import Invalid, StoreUnreachable
 from service.store.client import StoreClient
+from service.store.connections import is_via_sentinels, pool_of
 
 log = structlog.get_logger()
 
@@ -51,10 +52,15 @@ def check_url(variable: str, url: str) -> None:
             return
         if parts.scheme in _TCP and parts.hostname and parts.port != 0 and _DATABASE.fullmatch(parts.path):
             return
+        if is_via_sentinels(url):
+            pool_of(url, connections=1)
+            return
     except ValueError:
         pass
     raise Invalid(
-        variable, "must look like redis://localhost:6379/0, rediss://… for TLS, or unix:///path/of/socket"
+        variable,
+        "must look like redis://localhost:6379/0, rediss://… for TLS, unix:///path/of/socket, or "
+        "redis+sentinel://host:26379,host:26379/service/0",
     )
 
 

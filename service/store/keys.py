@@ -44,7 +44,7 @@ GONE = "a day after the last deletion; the newest 10,000 are kept"
 
 KEYS: dict[str, Key] = {
     "meta": _single(
-        "meta", "hash: epoch, n (change counter), seq (creation counter)", "every script", "never"
+        "meta", "hash: epoch, n, lineage (change counter), seq (creation counter)", "every script", "never"
     ),
     "changes": _single("changes", "stream: change (JSON)", "blocks", "trimmed to settings.change_count"),
     "changed": _single("changed", "channel: the same JSON", "blocks", "fleeting"),
@@ -96,7 +96,7 @@ KEYS: dict[str, Key] = {
     "agent": Key("agent:", "hash: record (JSON), rev, seq, times", "agents", "when deleted"),
     "agent_state": Key(
         "agent:",
-        "hash: status, generation, pool, worker, run_id, pending, answered_by, wake_run, wake_over",
+        "hash: status, generation, lineage, pool, worker, run_id, pending, answered_by, wake_run, wake_over",
         "runs",
         WITH_AGENT,
         ":state",

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from service.errors import StoreUnreachable
@@ -64,18 +64,6 @@ class QueueStore:
                 return await cast(Awaitable[Any], self._redis.evalsha(script.sha, len(keys), *keys, *args))
             except NoScriptError:
                 return await cast(Awaitable[Any], self._redis.eval(script.source, len(keys), *keys, *args))
-
-
-async def bounded(redis: "Redis", connections: int) -> None:
-    """Makes a client wait for a connection when so many are in use, where it would open one more."""
-    unbounded = redis.connection_pool
-    redis.connection_pool = BlockingConnectionPool(
-        max_connections=connections,
-        timeout=10,
-        connection_class=unbounded.connection_class,
-        **unbounded.connection_kwargs,
-    )
-    await unbounded.disconnect()
 
 
 @contextmanager

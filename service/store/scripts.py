@@ -21,11 +21,19 @@ _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
 _KEY = re.compile(r"\bK\.(\w+)")
 
 
+READING = frozenset({"block_version", "block_versions"})
+"""Scripts that write nothing, and need no replica to confirm it."""
+
+
 @dataclass(frozen=True)
 class Script:
     name: str
     source: str
     sha: str
+
+    @property
+    def writes(self) -> bool:
+        return self.name not in READING
 
 
 def _read(name: str) -> str:

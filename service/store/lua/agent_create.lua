@@ -6,6 +6,7 @@
 --       11 changes kept  12 history kept  13 '1' if hidden  14 identity ids as JSON  15 other fields of the hash as JSON
 -- Reply {'ok', created_at}  {'missing', block}  {'noidentity', identity}
 -- include: clock
+-- include: lineage
 -- include: agent_places
 -- include: block_new
 -- include: attachment
@@ -24,7 +25,8 @@ redis.call('HSET', K.agent(agent), 'record', ARGV[2], 'rev', '1', 'seq', string.
   'created_at', MICROS, 'updated_at', MICROS, 'name', ARGV[3], 'places', ARGV[4], 'hidden', ARGV[13],
   'identity_ids', ARGV[14])
 for name, text in pairs(cjson.decode(ARGV[15])) do redis.call('HSET', K.agent(agent), name, text) end
-redis.call('HSET', K.agent_state(agent), 'status', 'idle', 'generation', '0', 'pool', ARGV[5])
+redis.call('HSET', K.agent_state(agent), 'status', 'idle', 'generation', '0', 'lineage', lineage(),
+  'pool', ARGV[5])
 redis.call('ZADD', K.agents(), seq, agent)
 file_agent(agent, {})
 order_agent(agent, {})

@@ -1,8 +1,10 @@
 -- announce{kind, block, label, version, operation, chars, author, tags, added, removed, agent}: one change
 -- into the stream and the same on the channel. author and tags are JSON; keep is the stream's length.
--- When the stream is found ahead of the counter (a restored or promoted store), a new epoch begins,
--- later than any the stream has seen, whatever the clock says.
+-- A new epoch begins, later than any the stream has seen, whatever the clock says, when the server is on another line
+-- of writes: ids of before may have been given to changes that are gone. Its first change follows the last that is
+-- there, so that only a reader who was told more must begin anew. And when the stream is found ahead of the counter.
 -- include: clock
+-- include: lineage
 local TEXT_IN_CHANGE = 2048
 
 -- The first `size` bytes at the most, never ending inside a character.
@@ -14,21 +16,29 @@ local function clip(text, size)
 end
 
 local function later_epoch(epoch)
-  local stream, seen = redis.call('XINFO', 'STREAM', K.changes()), '0'
+  local stream, seen = redis.pcall('XINFO', 'STREAM', K.changes()), '0' -- an error, where it is gone, has no parts
   for i = 1, #stream, 2 do
     if stream[i] == 'last-generated-id' then seen = string.match(stream[i + 1], '^%d+') end
   end
   return string.format('%d', math.max(tonumber(TIME[1]), tonumber(epoch) + 1, tonumber(seen) + 1))
 end
 
+-- The epoch and the number of the next change, and the id of the one before.
+local function next_change()
+  local meta, line = K.meta(), lineage()
+  local known = redis.call('HMGET', meta, 'epoch', 'n', 'lineage')
+  local epoch, n = known[1] or TIME[1], tonumber(known[2] or '0')
+  local prev = n > 0 and (epoch .. '-' .. string.format('%d', n)) or '0-0'
+  if n > 0 and known[3] and known[3] ~= line then
+    epoch, n = later_epoch(epoch), 0
+  end
+  redis.call('HSET', meta, 'epoch', epoch, 'n', string.format('%d', n + 1), 'lineage', line)
+  return epoch, n + 1, prev
+end
+
 local function announce(change, keep)
   local meta = K.meta()
-  local epoch = redis.call('HGET', meta, 'epoch')
-  if not epoch then
-    epoch = TIME[1]
-    redis.call('HSET', meta, 'epoch', epoch)
-  end
-  local n = redis.call('HINCRBY', meta, 'n', 1)
+  local epoch, n, prev = next_change()
   local added, cut_added = clip(change.added or '', TEXT_IN_CHANGE)
   local removed, cut_removed = clip(change.removed or '', TEXT_IN_CHANGE)
   local rest = '","kind":"' .. change.kind .. '","block_id":"' .. change.block
@@ -38,7 +48,6 @@ local function announce(change, keep)
     .. ',"added":' .. cjson.encode(added) .. ',"removed":' .. cjson.encode(removed)
     .. ',"cut":' .. tostring(cut_added or cut_removed)
     .. (change.agent and (',"agent_id":"' .. change.agent .. '"') or '') .. '}'
-  local prev = n > 1 and (epoch .. '-' .. string.format('%d', n - 1)) or '0-0'
   local id = epoch .. '-' .. string.format('%d', n)
   local body = '{"id":"' .. id .. '","prev":"' .. prev .. rest
   local done = redis.pcall('XADD', K.changes(), 'MAXLEN', '~', keep, id, 'change', body)

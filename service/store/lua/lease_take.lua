@@ -1,10 +1,17 @@
 -- Takes the lease of a ready agent. Only the job of the current generation gets in; that generation is the fence.
+-- One of another line of writes is raised instead: before a failover somebody may have had it already.
 --
 -- ARGV  1 agent  2 generation  3 worker  4 ms the lease lasts
--- Reply {'ok'}  {'stale'}
+-- Reply {'ok'}  {'stale'}  {'raised', generation, pool}
 -- include: clock
-local state = redis.call('HMGET', K.agent_state(ARGV[1]), 'status', 'generation')
+-- include: lineage
+-- include: ready
+local state = redis.call('HMGET', K.agent_state(ARGV[1]), 'status', 'generation', 'lineage')
 if state[1] ~= 'ready' or state[2] ~= ARGV[2] then return {'stale'} end
+if (state[3] or '') ~= lineage() then
+  local back = raise(ARGV[1])
+  return {'raised', back[1], back[2]}
+end
 redis.call('HSET', K.agent_state(ARGV[1]), 'status', 'leased', 'worker', ARGV[3])
 redis.call('ZREM', K.ready(), ARGV[1])
 redis.call('ZADD', K.leases(), MILLIS + tonumber(ARGV[4]), ARGV[1])

@@ -1,0 +1,220 @@
+"""Connections: from a URL to a pool of connections, none of which waits for ever.
+
+    redis://user:password@host:6379/0    rediss://… for TLS    unix:///path/of/socket
+    redis+sentinel://user:password@host:26379,host:26379/service/0    rediss+sentinel://… for TLS
+
+By way of sentinels the primary is looked up anew for every connection that is made, so
+that a failover needs nobody: the old primary's connections break, the next ones lead to
+the new one. User and password are the store's; those of the sentinels are options
+(?sentinel_username=…&sentinel_password=…).
+
+An answer that does not come within ANSWER_S ends its connection. Not by redis-py's own
+socket_timeout: with one, it loses a cancellation that comes in a command. TCP alone would
+notice a machine that is gone after minutes, and a server that is stopped never.
+"""
+
+import asyncio
+import builtins
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, ResponseError, TimeoutError
+
+ANSWER_S = 10.0
+CONNECT_S = 2.0
+FREE_S = 10.0
+"""How long somebody waits for a connection while all are in use."""
+SENTINEL_PORT = 26379
+_ASK_S = 1.0
+_VIA_SENTINELS = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
+
+
+class _Bounded(AbstractConnection):
+    """A connection that ends when an answer does not come, or says that it leads to a replica."""
+
+    async def read_response(
+        self,
+        disable_decoding: bool = False,
+        timeout: float | None = None,
+        *,
+        disconnect_on_error: bool = True,
+        push_request: bool | None = False,
+    ) -> Any:
+        try:
+            async with asyncio.timeout(ANSWER_S if timeout is None else None):
+                return await super().read_response(
+                    disable_decoding,
+                    timeout,
+                    disconnect_on_error=disconnect_on_error,
+                    push_request=push_request,
+                )
+        except builtins.TimeoutError:
+            raise TimeoutError(f"no answer within {ANSWER_S:g} s") from None
+        except ReadOnlyError:  # the primary is somewhere else now: the next connection looks for it
+            await self.disconnect(nowait=True)
+            raise
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await super().send_packed_command(command, check_health)
+        except builtins.TimeoutError:
+            raise TimeoutError(f"nothing could be sent within {ANSWER_S:g} s") from None
+
+
+class _Tcp(_Bounded, Connection):
+    pass
+
+
+class _Tls(_Bounded, SSLConnection):
+    pass
+
+
+class _Socket(_Bounded, UnixDomainSocketConnection):
+    pass
+
+
+class Sentinels:
+    """Those who know where the primary of `service` is; the one that knew last is asked first."""
+
+    def __init__(self, places: list[tuple[str, int]], service: str, options: dict[str, Any]) -> None:
+        self._places = places
+        self._service = service
+        self._options = options
+        self._kind: type[_Bounded] = _Tcp
+
+    def over_tls(self) -> None:
+        self._kind = _Tls
+
+    async def primary(self) -> tuple[str, int]:
+        """Raises ConnectionError when none of them answers and knows."""
+        for place in list(self._places):
+            try:
+                async with asyncio.timeout(_ASK_S):
+                    found = await self._ask(*place)
+            except (RedisError, OSError):
+                continue
+            if found is not None:
+                self._places.sort(key=lambda other: other != place)
+                return found
+        raise ConnectionError(f"no sentinel answers and knows a primary named {self._service!r}")
+
+    async def _ask(self, host: str, port: int) -> tuple[str, int] | None:
+        options = {**self._options, "host": host, "port": port, "decode_responses": True}
+        line = self._kind(socket_connect_timeout=_ASK_S, **options)
+        try:
+            await line.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)
+            found = await line.read_response()
+        finally:
+            await line.disconnect(nowait=True)
+        return (found[0], int(found[1])) if found else None
+
+
+class _ViaSentinels(_Bounded):
+    """A connection to whatever is the primary when it is made."""
+
+    def __init__(self, *, sentinels: Sentinels, **options: Any) -> None:
+        super().__init__(**options)
+        self._sentinels = sentinels
+
+    async def _connect(self) -> None:
+        self.host, self.port = await self._sentinels.primary()
+        await super()._connect()  # type: ignore[no-untyped-call, safe-super]
+
+    async def on_connect(self) -> None:
+        await super().on_connect()
+        await self.send_command("ROLE", check_health=False)
+        try:
+            role = (await self.read_response(disable_decoding=True))[0]
+        except ResponseError:  # a user who may not ask; a replica then refuses the first write
+            return
+        if role != b"master":
+            raise ConnectionError(f"{self.host}:{self.port} is not the primary any more")
+
+
+class _TcpViaSentinels(_ViaSentinels, _Tcp):
+    pass
+
+
+class _TlsViaSentinels(_ViaSentinels, _Tls):
+    pass
+
+
+_KINDS: dict[type[AbstractConnection], type[_Bounded]] = {
+    SSLConnection: _Tls,
+    UnixDomainSocketConnection: _Socket,
+}
+
+
+def pool_of(url: str, connections: int, *, texts: bool = True) -> BlockingConnectionPool:
+    """At most so many connections, made when needed. Raises ValueError for a bad URL.
+
+    Only connecting is tried again by itself. A command that was sent is not: the store may have
+    carried it out, and an append sent twice would be there twice.
+    """
+    options = _options_via_sentinels(url) if is_via_sentinels(url) else _options(url)
+    return BlockingConnectionPool(
+        max_connections=connections,
+        timeout=FREE_S,  # type: ignore[arg-type]
+        **{
+            "decode_responses": texts,
+            "socket_connect_timeout": CONNECT_S,
+            "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=3),
+            "health_check_interval": 30,
+            **options,
+        },
+    )
+
+
+def is_via_sentinels(url: str) -> bool:
+    return urlsplit(url).scheme in _VIA_SENTINELS
+
+
+def _options(url: str) -> dict[str, Any]:
+    options: dict[str, Any] = dict(parse_url(url))
+    kind = options.get("connection_class", Connection)
+    return {**options, "connection_class": _KINDS.get(kind, _Tcp)}
+
+
+def _options_via_sentinels(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    service, _, database = parts.path.removeprefix("/").partition("/")
+    if not service or not (database.isdigit() or database == ""):
+        raise ValueError("the URL names the sentinels' service, and then a database if need be")
+    query = dict(parse_qsl(parts.query))
+    own = {
+        name: query.pop(f"sentinel_{name}")
+        for name in ("username", "password")
+        if f"sentinel_{name}" in query
+    }
+    scheme = _VIA_SENTINELS[parts.scheme]
+    options = _options(f"{scheme}://{login}{at}primary/{database}?{urlencode(query)}")
+    options.pop("host")
+    tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    sentinels = Sentinels([_place(one) for one in hosts.split(",")], service, {**own, **tls})
+    if scheme == "rediss":
+        sentinels.over_tls()
+    kind = _TlsViaSentinels if scheme == "rediss" else _TcpViaSentinels
+    return {**options, "connection_class": kind, "sentinels": sentinels}
+
+
+def _place(text: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    port = SENTINEL_PORT if parts.port is None else parts.port
+    if not parts.hostname or port == 0:
+        raise ValueError("the URL names every sentinel as host or host:port")
+    return parts.hostname, port
