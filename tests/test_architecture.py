@@ -46,7 +46,6 @@ BORROWED = {
     "approvals": {"messages", "runs"},
     "changes": {"blocks"},
     "runs": {"messages"},
-    "subscriptions": {"agents"},
 }
 ROOMS = (
     "access",

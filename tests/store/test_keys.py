@@ -11,7 +11,7 @@ from service.records.blocks import Author, BlockFields, BlockQuery, Edit
 from service.records.identities import IdentityFields, IdentityQuery
 from service.records.messages import Message, NewMessage
 from service.records.questions import Question
-from service.records.runs import Run, RunOptions, Step, Usage
+from service.records.runs import RunOptions, Step, Usage
 from service.records.tools import ToolFields, ToolRequest
 from service.store.keys import (
     KEYS,
@@ -48,7 +48,8 @@ async def one_of_everything(team: Team) -> set[str]:
     block = await team.block("one", label="a", tags=["t"])
     agent = await team.agent(block, name="Ada", tags=["x"], memory_blocks=[BlockFields(label="own")])
     other = await team.agent(block)
-    await service.subscriptions.create(WS, other.id, block_id=block.id)
+    await team.subscribe(other, block_id=block.id, debounce_ms=60_000)
+    await team.subscribe(agent, label_glob="*")
     await team.edit(block, "append", "!", edit_id="e1")
     lease, open_run = await team.working(agent)
     run = open_run.run
@@ -82,8 +83,8 @@ async def one_of_everything(team: Team) -> set[str]:
     await ToolRunStore(service.store).ask(WS, ToolRequest(id="toolrun-1", tool=tool), 60)
     cursor = await service.subscriptions.cursor(WS)
     changes = await service.subscriptions.changes_after(WS, cursor, 100)
-    wake = Run(id="run-wake", agent_id=other.id, created_at=0)
-    await service.subscriptions.wake(WS, cursor, changes[-1].id, [(wake, changes)])
+    wake = await team.wake(other, "run-wake", changes)
+    await service.subscriptions.wake(WS, cursor, changes[-1].id, [wake])
     fields = IdentityFields(identifier_key="k", name="n", identity_type="user", agent_ids=[agent.id])
     await service.identities.create(WS, fields)
     await service.agents.find(WS, AgentQuery(order_by="updated_at"), Page())
