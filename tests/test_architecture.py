@@ -47,7 +47,6 @@ BORROWED = {
     "changes": {"blocks"},
     "messages": {"runs"},
     "runs": {"messages"},
-    "subscriptions": {"agents"},
 }
 ROOMS = (
     "access",

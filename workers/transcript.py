@@ -6,6 +6,7 @@ is taken over by another worker is gathered to the same transcript: ids of input
 messages are derived from the run, notes are stored with it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,14 +15,14 @@ from service.bootstrap import Service
 from service.prompts import note_of_changes, with_skills
 from service.records.agents import Agent
 from service.records.base import Page
-from service.records.blocks import Block
+from service.records.blocks import Block, Cause
 from service.records.ids import derived_id
 from service.records.messages import CallAnswer, Message, ToolReturn
 from service.records.runs import Lease, OpenRun, Run, Usage
 from service.records.tools import Tool
 from service.toolbox import offered
 from workers.approvals import client_tools, request_answered, turn_of, words
-from workers.wakeups import wake_message
+from workers.wake_messages import wake_message
 
 
 @dataclass
@@ -148,13 +149,23 @@ async def _open(
     seen = {block.id: block.version for block in blocks}
     run = open_run.run
     if open_run.causes:
-        depth = max(change.author.depth for change in open_run.causes) + 1
+        depth = _depth(run, open_run.causes)
         shown = set(seen) if type_of(agent.agent_type).memory_in_prompt else set()
         text = await wake_message(service, lease.workspace, open_run.causes, shown, open_run.over)
         run = run.model_copy(update={"messages": [text], "depth": depth})
     message_0 = await opening_prompt(service, lease.workspace, agent.id, context, prompt)
     await service.leases.open_run(lease, run, prompt, seen, message_0)
     return run, prompt, blocks
+
+
+def _depth(run: Run, causes: Sequence[Cause]) -> int:
+    """One more than the deepest cause; what was held back for its depth is told, but caused nothing.
+
+    A chain that is resumed begins anew.
+    """
+    resumed = "resumed" in (run.metadata or {})
+    deep = [0 if resumed or cause.held == "depth" else cause.author.depth for cause in causes]
+    return max(deep) + 1
 
 
 async def opening_prompt(

@@ -1,4 +1,4 @@
-"""Agents as records: the agent, how one is asked for and changed, and its subscriptions."""
+"""Agents as records: the agent, and how one is asked for and changed."""
 
 from typing import Any
 
@@ -141,16 +141,3 @@ class AgentQuery(Record):
     created_by_id: str | None = None
     order_by: str = "created_at"
     show_hidden: bool = False
-
-
-class Subscription(Record):
-    """Which changes wake which agent: of one block by id, or of every block with a label."""
-
-    id: str
-    agent_id: str
-    block_id: str | None = None
-    label: str | None = None
-    active: bool = True
-    since: str = "0-0"
-    """Changes up to this id were made before there was a subscription."""
-    created_at: Micros

@@ -151,3 +151,14 @@ class Change(Record):
     cut: bool = False
     agent_id: str | None = None
     """Of `attached` and `detached`: the agent the block was given to or taken from."""
+
+
+class Cause(Change):
+    """A change as a woken agent is told it."""
+
+    by: str = ""
+    """The subscription that tells it."""
+    held: Literal["depth", "rate"] | None = None
+    """Why it did not wake the agent by itself: the chain of wake-ups was too long, or they were too many."""
+    missed_from: int | None = None
+    """It stands in for all changes since that version, which can no longer be told."""

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from service.records.base import Micros, Record
-from service.records.blocks import Change
+from service.records.blocks import Cause
 from service.records.budgets import Spent
 from service.records.messages import Message, NewMessage, Reasoning, ToolCall
 
@@ -217,7 +217,7 @@ class OpenRun(Record):
     """A step whose answer is stored and whose tool calls are not all done."""
     over: int = 0
     """Changes before the causes that are only counted."""
-    causes: list[Change]
+    causes: list[Cause]
     """The changes that woke the agent, if that is what began the run."""
     stop: StopReason | None = None
     """Why the run ends, once there is room in its agent's context again."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.errors import Invalid, LabelTaken, NotFound
-from service.records.agents import Agent, Subscription
+from service.records.agents import Agent
 from service.records.blocks import Author, BlockFields
 from service.records.budgets import Budget
 from service.records.runs import Ready
@@ -186,24 +186,3 @@ class AgentStore:
         if reply[0] != "ok":
             raise NotFound("agent", agent_id)
         return woken(reply)
-
-
-class SubscriptionStore:
-    """Subscriptions of a workspace: one hash, read whole by the dispatcher."""
-
-    def __init__(self, store: StoreClient) -> None:
-        self._store = store
-
-    async def put(self, ws: str, subscription: Subscription) -> None:
-        """Raises NotFound for its agent."""
-        text = subscription.model_dump_json()
-        reply = await self._store.run("subscription_put", ws, subscription.agent_id, subscription.id, text)
-        if reply[0] != "ok":
-            raise NotFound("agent", subscription.agent_id)
-
-    async def drop(self, ws: str, subscription_id: str) -> bool:
-        return await self._store.drop_field(key(ws, "subscriptions"), subscription_id)
-
-    async def all(self, ws: str) -> list[Subscription]:
-        found = await self._store.hash(key(ws, "subscriptions"))
-        return [Subscription.model_validate_json(text) for text in found.values()]

@@ -304,6 +304,7 @@ _COMMANDS: dict[str, Callable[[Any, list[str]], Any]] = {
     "HGET": lambda pipe, args: pipe.hget(args[0], args[1]),
     "HLEN": lambda pipe, args: pipe.hlen(args[0]),
     "HMGET": lambda pipe, args: pipe.hmget(args[0], args[1:]),
+    "SMEMBERS": lambda pipe, args: pipe.smembers(args[0]),
     "ZRANGE": lambda pipe, args: pipe.zrange(args[0], 0, -1),
     "ZCARD": lambda pipe, args: pipe.zcard(args[0]),
     "ZSCORE": lambda pipe, args: pipe.zscore(args[0], args[1]),

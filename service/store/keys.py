@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from service.errors import NotFound
 
-SCHEMA = 2
+SCHEMA = 3
 SCHEMA_KEY = "bw:schema"
 """String: the schema number of the whole store. Never ends."""
 WORKSPACES_KEY = "bw:workspaces"
@@ -40,6 +40,7 @@ def _single(name: str, type: str, owner: str, ends: str) -> Key:
 WITH_RUN = "with its run: settings.run_days after the end, or past the last 1,000 of its agent"
 WITH_AGENT = "with its agent"
 WITH_BLOCK = "with its block"
+WITH_SUBSCRIPTION = "with its subscription"
 GONE = "a day after the last deletion; the newest 10,000 are kept"
 
 KEYS: dict[str, Key] = {
@@ -96,7 +97,8 @@ KEYS: dict[str, Key] = {
     "agent": Key("agent:", "hash: record (JSON), rev, seq, times", "agents", "when deleted"),
     "agent_state": Key(
         "agent:",
-        "hash: status, generation, lineage, pool, worker, run_id, pending, answered_by, wake_run, wake_over",
+        "hash: status, generation, lineage, pool, worker, run_id, pending, answered_by, wake_run, wake_over, "
+        "wake_by, wake_for, wake_rate",
         "runs",
         WITH_AGENT,
         ":state",
@@ -143,6 +145,23 @@ KEYS: dict[str, Key] = {
         "shown:", "string: where a page in a moving order ended", "agents", "an hour after the page"
     ),
     "subscriptions": _single("subscriptions", "hash: subscription -> JSON", "subscriptions", WITH_AGENT),
+    "subscriptions_filed": Key(
+        "subscriptions:by:", "set: subscription", "subscriptions", "with the last such subscription"
+    ),
+    "subscriptions_wide": _single(
+        "subscriptions:wide", "hash: subscription -> what it looks for", "subscriptions", WITH_AGENT
+    ),
+    "subscription_state": Key(
+        "subscription:",
+        "hash: place, minute, woken, cut_at, cut_reason, cut_changes",
+        "subscriptions, wake-ups",
+        WITH_SUBSCRIPTION,
+        ":state",
+    ),
+    "subscription_told": Key(
+        "subscription:", "hash: block -> version told last", "wake-ups", WITH_SUBSCRIPTION, ":told"
+    ),
+    "wakes": _single("wakes", "zset: agent by ms when its wake-up is due", "wake-ups", "when it is woken"),
     "runs": _single("runs", "zset: run by seq", "messages", "trimmed with the runs"),
     "runs_in": Key("runs:status:", "zset: run by seq", "messages, runs", "with the last such run"),
     "run": Key("run:", "hash: record (JSON) and what has become of it", "messages, runs", WITH_RUN),
@@ -170,7 +189,18 @@ KEYS: dict[str, Key] = {
 }
 
 
-_OF_IDS = ("block:", "agent:", "run:", "step:", "tool:", "toolrun:", "trace:", "question:", "identity:")
+_OF_IDS = (
+    "block:",
+    "agent:",
+    "run:",
+    "step:",
+    "tool:",
+    "toolrun:",
+    "trace:",
+    "question:",
+    "identity:",
+    "subscription:",
+)
 
 
 def workspace_prefix(workspace: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.errors import NotFound
-from service.records.blocks import Change
+from service.records.blocks import Cause
 from service.records.runs import OpenRun, Ready, Run, Step
 from service.store.client import Reply, StoreClient
 from service.store.keys import key
@@ -54,7 +54,7 @@ def to_run(hash: Mapping[str, str]) -> Run:
 
 
 def to_open_run(hash: Mapping[str, str]) -> OpenRun:
-    causes = [Change.model_validate(change) for change in json.loads(hash.get("causes", "[]"))]
+    causes = [Cause.model_validate(change) for change in json.loads(hash.get("causes", "[]"))]
     seen = {id: int(version) for id, version in json.loads(hash.get("seen", "{}")).items()}
     return OpenRun.model_validate(
         {

@@ -1,14 +1,18 @@
-"""Wake-ups in the store: how far changes were told to subscribers, and what that told them."""
+"""Wake-ups in the store: how far changes were told to subscribers, what that told, and what is due."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from service.records.blocks import Change
+from service.records.blocks import Cause, Change
 from service.records.runs import Ready, Run
+from service.records.subscriptions import Subscription, WakeUp
 from service.store.blocks import change_of
-from service.store.client import StoreClient
+from service.store.client import Reply, StoreClient
 from service.store.keys import key
 from service.store.runs import record_of
+
+DUE_AT_ONCE = 100
 
 
 class WakeUpStore:
@@ -24,23 +28,54 @@ class WakeUpStore:
         found = await self._store.entries(key(ws, "changes"), after=f"({cursor}", limit=limit)
         return [change_of(fields["change"]) for _, fields in found]
 
-    async def move(
-        self, ws: str, cursor: str, upto: str, wakes: Sequence[tuple[Run, Sequence[Change]]]
-    ) -> list[Ready] | None:
+    async def move(self, ws: str, cursor: str, upto: str, wakes: Sequence[WakeUp]) -> list[Ready] | None:
         """Moves the cursor and records the wake-ups; None when another dispatcher was first."""
         payload = [
             {
-                "agent": run.agent_id,
-                "run": run.id,
-                "record": record_of(run),
-                "changes": [change.model_dump_json() for change in changes],
+                "agent": wake.run.agent_id,
+                "run": wake.run.id,
+                "record": record_of(wake.run),
+                "subscriptions": [_subscription(one, wake.causes) for one in wake.by],
+                "causes": [
+                    {"by": cause.by, "held": cause.held or "", "text": cause_text(cause)}
+                    for cause in wake.causes
+                ],
             }
-            for run, changes in wakes
+            for wake in wakes
         ]
         reply = await self._store.run("dispatch", ws, cursor, upto, json.dumps(payload, ensure_ascii=False))
-        if reply[0] != "ok":
-            return None
-        return [
-            Ready(agent_id=reply[i], generation=int(reply[i + 1]), pool=reply[i + 2], reason="woken")
-            for i in range(1, len(reply), 3)
-        ]
+        return None if reply[0] != "ok" else _ready(reply)
+
+    async def waiting(self, ws: str) -> list[str]:
+        """Agents whose wake-up waits for the end of a burst, the most urgent first."""
+        found = await self._store.range(key(ws, "wakes"), limit=DUE_AT_ONCE)
+        return [agent_id for agent_id, _ in found]
+
+    async def due(self, ws: str, runs: Sequence[Run]) -> tuple[float | None, list[Ready]]:
+        """Wakes those of the agents whose time has come; seconds until the next, and who became ready."""
+        args = [part for run in runs for part in (run.agent_id, run.id, record_of(run))]
+        reply = await self._store.run("wake_due", ws, *args)
+        return (int(reply[0]) / 1000 if reply[0] else None), _ready(reply)
+
+
+def cause_text(cause: Cause) -> str:
+    return cause.model_dump_json(exclude_none=True)
+
+
+def _ready(reply: Reply) -> list[Ready]:
+    return [
+        Ready(agent_id=reply[i], generation=int(reply[i + 1]), pool=reply[i + 2], reason="woken")
+        for i in range(1, len(reply), 3)
+    ]
+
+
+def _subscription(one: Subscription, causes: Sequence[Cause]) -> Mapping[str, Any]:
+    own = [cause for cause in causes if cause.by == one.id]
+    return {
+        "id": one.id,
+        "debounce": str(one.debounce_ms),
+        "max_wait": str(one.max_wait_ms),
+        "rate": str(one.wakes_per_minute),
+        "wakes": any(cause.held is None for cause in own),
+        "told": {cause.block_id: "" if cause.kind == "deleted" else str(cause.version) for cause in own},
+    }

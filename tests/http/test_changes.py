@@ -1,87 +1,30 @@
 """The feed of changes: each edit once, in order, as server-sent events; a gap is said, a leaver forgotten."""
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
+from typing import Any
 
 import anyio
 import httpx
 import pytest
-from starlette.types import Message
 from structlog.testing import capture_logs
 
 from service import changes
 from service.bootstrap import Service
 from service.changes import Resync, StillHere
 from service.errors import StoreUnreachable
-from service.http import changes as feed
+from service.http import feeds as feed
 from service.http.app import create_app
-from service.records.blocks import Change
+from service.records.blocks import Author, Change, Edit
+from service.records.ids import new_id
 from service.settings import Settings
+from service.store.keys import key
 from tests.http.conftest import WS, Make
+from tests.http.following import DEADLINE_S, Told, following
+from tests.store.team import raw
 
-DEADLINE_S = 5
 USER = "user-00000000-0000-4000-8000-000000000000"
-
-
-class Told(NamedTuple):
-    """One event as it arrived; a heart-beat has an id and a comment alone."""
-
-    id: str
-    event: str
-    data: Any
-    comment: str
-
-
-class Follower:
-    """A client that reads a feed while it is being written."""
-
-    def __init__(self, answered: Callable[[], Awaitable[None]] | None = None) -> None:
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self._answered = answered
-        self._pieces: asyncio.Queue[bytes] = asyncio.Queue()
-        self._left = asyncio.Event()
-        self._rest = b""
-
-    async def told(self) -> Told:
-        """The next event, within a deadline."""
-        with anyio.fail_after(DEADLINE_S):
-            while b"\n\n" not in self._rest:
-                self._rest += await self._pieces.get()
-        block, _, self._rest = self._rest.partition(b"\n\n")
-        fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
-        data = json.loads(fields["data"]) if "data" in fields else None
-        return Told(fields["id"], fields.get("event", ""), data, fields.get("", ""))
-
-    async def changes(self, count: int) -> list[dict[str, Any]]:
-        """The next so many changes; heart-beats are passed over."""
-        found: list[dict[str, Any]] = []
-        while len(found) < count:
-            told = await self.told()
-            if told.event:
-                assert told.event == "change"
-                assert told.id == told.data["id"]
-                found.append(told.data)
-        return found
-
-    def leave(self) -> None:
-        self._left.set()
-
-    async def receive(self) -> Message:
-        await self._left.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
-            if self._answered is not None:
-                await self._answered()
-        else:
-            self._pieces.put_nowait(message.get("body", b""))
 
 
 Follow = Callable[..., Any]
@@ -91,34 +34,7 @@ Follow = Callable[..., Any]
 def follow(service: Service, settings: Settings) -> Follow:
     """Opens a feed; the task is the server's side of it."""
     app = create_app(settings, service)
-
-    @asynccontextmanager
-    async def follow(
-        path: str = "/v1/changes",
-        query: str = "",
-        last_event_id: str = "",
-        answered: Callable[[], Awaitable[None]] | None = None,
-    ) -> AsyncIterator[tuple[Follower, asyncio.Task[None]]]:
-        follower = Follower(answered)
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": "GET",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "headers": [(b"last-event-id", last_event_id.encode())] if last_event_id else [],
-        }
-        task = asyncio.create_task(app(scope, follower.receive, follower.send))
-        try:
-            yield follower, task
-        finally:
-            follower.leave()
-            with anyio.fail_after(DEADLINE_S):
-                await task
-
-    return follow
+    return partial(following, app)
 
 
 @pytest.fixture
@@ -162,6 +78,9 @@ async def test_an_edit_is_told_with_who_what_and_when(
         "removed": "",
         "cut": False,
         "agent_id": None,
+        "value": None,
+        "value_version": None,
+        "diff": None,
     }
 
 
@@ -243,13 +162,18 @@ async def test_the_feed_of_an_unknown_block_is_not_found(client: httpx.AsyncClie
 async def test_filters_leave_out_what_was_not_asked_for(
     follow: Follow, make_block: Make, append: Append
 ) -> None:
-    plan, twin, other = await make_block("plan"), await make_block("plan"), await make_block("other")
+    plan, twin = await make_block("plan"), await make_block("plan", tags=["y", "z"])
+    other = await make_block("other", tags=["x"])
     everything = [(plan, "p"), (twin, "t"), (other, "o"), (plan, "q")]
     feeds = {
         "label": ("/v1/changes", "label=plan", ["p", "t", "q"]),
         "block": ("/v1/changes", f"block_id={twin['id']}", ["t"]),
         "both": ("/v1/changes", f"label=plan&block_id={plan['id']}", ["p", "q"]),
         "path": (f"/v1/blocks/{plan['id']}/changes", "", ["p", "q"]),
+        "labels": ("/v1/changes", "label=other&label=plan&operation=append", ["p", "t", "o", "q"]),
+        "tag": ("/v1/changes", "tag=x&tag=y&kind=edited", ["t", "o"]),
+        "operation": ("/v1/changes", "operation=set", []),
+        "path and operation": (f"/v1/blocks/{plan['id']}/changes", "operation=append", ["p", "q"]),
     }
     async with follow() as (follower, _):
         begin = (await follower.told()).id
@@ -258,6 +182,149 @@ async def test_filters_leave_out_what_was_not_asked_for(
     for path, query, wanted in feeds.values():
         async with follow(path, query, last_event_id=begin) as (follower, _):
             assert [change["added"] for change in await follower.changes(len(wanted))] == wanted
+
+
+async def test_a_feed_of_one_agents_edits(follow: Follow, make_block: Make, service: Service) -> None:
+    block, agents = await make_block(), [new_id("agent"), new_id("agent")]
+    async with follow(query=f"agent_id={agents[1]}") as (follower, _):
+        await follower.told()
+        for text, agent_id in (("a", agents[0]), ("b", agents[1]), ("c", None), ("d", agents[1])):
+            by = Author(name="Ada", agent_id=agent_id)
+            await service.blocks.edit(WS, block["id"], Edit(operation="append", text=text), by)
+        assert [change["added"] for change in await follower.changes(2)] == ["b", "d"]
+
+
+@pytest.mark.parametrize("query", ["operation=shout", "kind=gone", "agent_id=x", "include=all", "block_id=1"])
+async def test_a_filter_that_fits_nothing_is_refused(client: httpx.AsyncClient, query: str) -> None:
+    answer = await client.get(f"/v1/changes?{query}")
+    assert answer.status_code == 422
+    assert f"query.{query.split('=')[0]}" in answer.json()["detail"]
+
+
+class TestSnapshot:
+    async def test_the_blocks_come_first_then_every_change_that_they_do_not_show(
+        self, follow: Follow, make_block: Make, append: Append, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Changes are made between the pages of the snapshot, to blocks before and behind it."""
+        monkeypatch.setattr(feed, "BLOCKS_AT_ONCE", 2)
+        blocks = [await make_block(f"b{n}", "x", tags=["t"]) for n in range(5)]
+        await make_block("hidden", hidden=True)
+        await make_block("pattern", is_template=True)
+        async with follow(query="snapshot=true") as (follower, _):
+            first = await follower.told()
+            assert (first.id, first.event, first.data["block_id"]) == (None, "block", blocks[0]["id"])
+            for block in blocks:
+                await append(block["id"], "+")
+            seen = {first.data["block_id"]: first.data["version"]}
+            while (told := await follower.told()).event == "block":
+                seen[told.data["block_id"]] = told.data["version"]
+            assert (told.event, len(seen)) == ("snapshot", 7)
+            assert told.id == told.data["id"]
+            behind = [block for block in blocks if seen[block["id"]] == 1]
+            changes = await follower.changes(len(behind))
+            assert [change["block_id"] for change in changes] == [block["id"] for block in behind]
+            await append(blocks[4]["id"], "later")
+            [change] = await follower.changes(1)
+            assert change["version"] == 3
+
+    async def test_a_snapshot_has_the_blocks_that_the_filters_ask_for(
+        self, follow: Follow, make_block: Make
+    ) -> None:
+        plan, other = await make_block("plan", "p", tags=["t"]), await make_block("other", tags=["t", "u"])
+        for query, wanted in {
+            "tag=t&tag=u": [plan, other],
+            "label=plan": [plan],
+            "label=plan&label=other&tag=u": [other],
+            f"block_id={other['id']}&label=plan": [],
+            f"block_id={plan['id']}": [plan],
+        }.items():
+            async with follow(query=f"snapshot=true&{query}") as (follower, _):
+                told = [await follower.told() for _ in range(len(wanted) + 1)]
+            assert [one.data.get("block_id") for one in told[:-1]] == [block["id"] for block in wanted]
+            assert told[-1].event == "snapshot"
+        async with follow(f"/v1/blocks/{plan['id']}/changes", "snapshot=true") as (follower, _):
+            told = [await follower.told() for _ in range(2)]
+        assert [(one.event, one.data.get("value")) for one in told] == [("block", "p"), ("snapshot", None)]
+
+    async def test_who_comes_back_with_an_id_is_given_no_other(
+        self, follow: Follow, make_block: Make, append: Append
+    ) -> None:
+        block = await make_block()
+        async with follow(query="snapshot=true") as (follower, _):
+            begin = [await follower.told() for _ in range(2)][-1].id
+        await append(block["id"], "a")
+        async with follow(query="snapshot=true", last_event_id=begin) as (follower, _):
+            [change] = await follower.changes(1)
+        assert change["added"] == "a"
+
+    async def test_who_cannot_be_caught_up_is_given_another(self, follow: Follow, make_block: Make) -> None:
+        block = await make_block()
+        async with follow(query="snapshot=true", last_event_id="9999999999-7") as (follower, _):
+            told = [await follower.told() for _ in range(4)]
+        assert [one.event for one in told] == ["", "resync", "block", "snapshot"]
+        assert (told[1].id, told[2].data["block_id"]) == (None, block["id"])
+        assert told[3].id == told[1].data["id"]
+
+
+class TestIncluding:
+    async def test_a_change_comes_with_its_value_and_with_a_diff(
+        self, follow: Follow, make_block: Make, append: Append, client: httpx.AsyncClient
+    ) -> None:
+        async with follow(query="include=value&include=diff") as (follower, _):
+            await follower.told()
+            block = await make_block("notes", "one\n")
+            await append(block["id"], "two\n")
+            await append(block["id"], "three\n")
+            await client.delete(f"/v1/blocks/{block['id']}")
+            changes = await follower.changes(4)
+        told = [(one["value"], one["value_version"]) for one in changes]
+        assert told[0] in (("one\n", 1), (None, None))  # unless it was gone before it was told
+        async with follow(query="include=diff") as (follower, _):
+            await follower.told()
+            block = await make_block("notes", "one\n")
+            created = (await follower.changes(1))[0]
+            await append(block["id"], "two\n")
+            appended = (await follower.changes(1))[0]
+        assert created["diff"] == "--- version 0\n+++ version 1\n@@ -0,0 +1 @@\n+one\n"
+        assert appended["diff"] == "--- version 1\n+++ version 2\n@@ -1 +1,2 @@\n one\n+two\n"
+        assert appended["value"] is None
+
+    async def test_the_value_is_that_of_the_version_as_long_as_it_is_kept(
+        self, follow: Follow, make_block: Make, append: Append, service: Service
+    ) -> None:
+        begin = await service.changes.last_id(WS)
+        block = await make_block("notes", "a")
+        for text in "bcd":
+            await append(block["id"], text)
+        async with follow(query="include=value&include=diff", last_event_id=begin) as (follower, _):
+            changes = await follower.changes(4)
+        assert [(one["value"], one["value_version"]) for one in changes] == [
+            ("a", 1),
+            ("ab", 2),
+            ("abc", 3),
+            ("abcd", 4),
+        ]
+        await raw(service.store).xtrim(key(WS, "block_history", block["id"]), maxlen=1, approximate=False)
+        async with follow(query="include=value&include=diff", last_event_id=begin) as (follower, _):
+            changes = await follower.changes(4)
+        assert [(one["value"], one["value_version"]) for one in changes] == [("abcd", 4)] * 4
+        assert changes[1]["diff"] == (
+            "--- version 1\n+++ version 2\n@@ -0,0 +1 @@\n+b\n\\ No newline at end of file\n"
+        )
+        assert changes[3]["diff"].endswith("+d\n\\ No newline at end of file\n")
+
+    async def test_a_block_that_is_gone_has_no_value(
+        self, follow: Follow, make_block: Make, append: Append, client: httpx.AsyncClient, service: Service
+    ) -> None:
+        begin = await service.changes.last_id(WS)
+        block = await make_block("notes", "a")
+        await append(block["id"], "b")
+        await client.delete(f"/v1/blocks/{block['id']}")
+        async with follow(query="include=value&include=diff", last_event_id=begin) as (follower, _):
+            changes = await follower.changes(3)
+        assert [(one["value"], one["value_version"]) for one in changes] == [(None, None)] * 3
+        assert changes[1]["diff"].endswith("+b\n\\ No newline at end of file\n")
+        assert changes[2]["diff"] is None
 
 
 async def test_heart_beats_move_a_filtered_feed_past_what_it_leaves_out(

@@ -44,7 +44,9 @@ async def test_a_subscription_names_exactly_one_thing(
     body: dict[str, Any] = {"block_id": (await make_block())["id"], "label": "x"} if both else {}
     answer = await client.post(path, json=body)
     assert answer.status_code == 422
-    assert answer.json()["detail"] == "body.block_id, label: give exactly one of them"
+    assert answer.json()["detail"] == (
+        "body.block_id, label, label_glob, block_tag, agent_tag: give exactly one of them"
+    )
 
 
 async def test_a_block_that_does_not_exist_cannot_be_subscribed_to(

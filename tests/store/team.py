@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -10,10 +10,11 @@ from redis.asyncio import Redis
 from service.bootstrap import Service
 from service.records.agents import Agent, AgentFields, NewAgent
 from service.records.base import DEFAULT_WORKSPACE
-from service.records.blocks import Author, Block, BlockFields, Change, Edit, EditOutcome
+from service.records.blocks import Author, Block, BlockFields, Cause, Change, Edit, EditOutcome
 from service.records.ids import new_id
 from service.records.messages import Answer, CallAnswer, Message, NewMessage, ToolCall
 from service.records.runs import Lease, OpenRun, Ready, Run, Step, Usage
+from service.records.subscriptions import Subscription, SubscriptionFields, WakeUp
 from service.store.client import StoreClient
 from service.store.keys import key, workspace_prefix
 from service.store.leases import LeaseStore
@@ -61,6 +62,10 @@ def word(*ids: str, approve: bool = True, **fields: Any) -> NewMessage:
     return NewMessage(role="approval", content="", answer=Answer(calls=given, **fields))
 
 
+def causes(changes: Sequence[Change], by: Subscription) -> list[Cause]:
+    return [Cause(**vars(change), by=by.id) for change in changes]
+
+
 class Team:
     """One workspace and the rooms around it."""
 
@@ -94,6 +99,16 @@ class Team:
 
     async def send(self, agent: Agent, text: str = "Hello.", **more: Any) -> str:
         return (await self.service.messages.send(WS, agent.id, [NewMessage(content=text)], **more)).id
+
+    async def subscribe(self, agent: Agent, **fields: Any) -> Subscription:
+        return await self.service.subscriptions.create(WS, agent.id, SubscriptionFields(**fields))
+
+    async def wake(self, agent: Agent, run_id: str, changes: Sequence[Change]) -> WakeUp:
+        """What a dispatcher records: the changes, told by a subscription of the agent."""
+        found = await self.service.subscriptions.find(WS, agent.id)
+        by = found[0] if found else await self.subscribe(agent, label="notes")
+        run = Run(id=run_id, agent_id=agent.id, kind="wakeup", created_at=0)
+        return WakeUp(run=run, causes=causes(changes, by), by=[by])
 
     async def ready(self, agent: Agent) -> Ready:
         """The agent, ready: what its next lease needs."""

@@ -171,9 +171,9 @@ async def test_a_deleted_agent_leaves_its_blocks_and_cancelled_runs(team: Team) 
 
 async def test_a_deleted_agent_is_out_of_the_indexes_whatever_they_held(team: Team) -> None:
     agent = await team.agent(name="Ada", tags=["a"])
-    await team.service.subscriptions.create(WS, agent.id, label="x")
+    await team.subscribe(agent, label="x")
     other = await team.agent(name="Ada", tags=["a"])
-    kept = await team.service.subscriptions.create(WS, other.id, label="x")
+    kept = await team.subscribe(other, label="x")
     await team.lease(agent)
     await team.service.agents.delete(WS, agent.id, ALICE)
     places = [key(WS, "agents_filed", place) for place in ("all", "name:Ada", "tag:a")]
@@ -188,6 +188,6 @@ async def test_a_subscription_of_an_agent_that_is_gone_is_not_kept(team: Team) -
     await team.service.agents.delete(WS, agent.id, ALICE)
     before = await team.everything()
     with pytest.raises(NotFound) as refusal:
-        await team.service.subscriptions.create(WS, agent.id, label="x")
+        await team.subscribe(agent, label="x")
     assert refusal.value.kind == "agent"
     assert await team.everything() == before

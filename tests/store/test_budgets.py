@@ -197,9 +197,9 @@ async def overspent_and_woken(team: Team) -> tuple[Any, str]:
     await spend(team, agent.id, "steps", 59)
     await team.block()
     changes = await team.changes()
-    wake = Run(id="run-w", agent_id=agent.id, kind="wakeup", created_at=0)
-    await WakeUpStore(team.store).move(WS, "0-0", changes[-1].id, [(wake, changes)])
-    return agent, wake.id
+    wake = await team.wake(agent, "run-w", changes)
+    await WakeUpStore(team.store).move(WS, "0-0", changes[-1].id, [wake])
+    return agent, wake.run.id
 
 
 async def test_a_wake_up_waits_until_there_is_room(team: Team) -> None:

@@ -123,12 +123,12 @@ async def test_a_wake_up_that_never_opened_is_tried_again_with_its_causes(team: 
     agent = await team.agent()
     await team.block()
     changes = await team.changes()
-    wake = Run(id="run-w", agent_id=agent.id, kind="wakeup", created_at=0)
-    await WakeUpStore(team.store).move(WS, "0-0", changes[-1].id, [(wake, changes)])
+    wake = await team.wake(agent, "run-w", changes)
+    await WakeUpStore(team.store).move(WS, "0-0", changes[-1].id, [wake])
     await given_up(team, agent)
-    await team.service.messages.retry(WS, wake.id)
+    await team.service.messages.retry(WS, wake.run.id)
     _, open_run = await team.working(agent)
-    assert (open_run.run.kind, open_run.causes) == ("wakeup", changes)
+    assert (open_run.run.kind, open_run.causes) == ("wakeup", wake.causes)
 
 
 async def test_one_that_was_opened_has_its_message_instead(team: Team) -> None:

@@ -12,7 +12,7 @@ from service.records.budgets import Budget
 from service.records.identities import IdentityFields, IdentityQuery
 from service.records.messages import Message, NewMessage
 from service.records.questions import Question
-from service.records.runs import Run, RunOptions, Step, Usage
+from service.records.runs import RunOptions, Step, Usage
 from service.records.tools import ToolFields, ToolRequest
 from service.store.keys import (
     KEYS,
@@ -50,7 +50,8 @@ async def one_of_everything(team: Team) -> set[str]:
     block = await team.block("one", label="a", tags=["t"])
     agent = await team.agent(block, name="Ada", tags=["x"], memory_blocks=[BlockFields(label="own")])
     other = await team.agent(block)
-    await service.subscriptions.create(WS, other.id, block_id=block.id)
+    await team.subscribe(other, block_id=block.id, debounce_ms=60_000)
+    await team.subscribe(agent, label_glob="*")
     await team.edit(block, "append", "!", edit_id="e1")
     lease, open_run = await team.working(agent)
     run = open_run.run
@@ -84,15 +85,15 @@ async def one_of_everything(team: Team) -> set[str]:
     await ToolRunStore(service.store).ask(WS, ToolRequest(id="toolrun-1", tool=tool), 60)
     cursor = await service.subscriptions.cursor(WS)
     changes = await service.subscriptions.changes_after(WS, cursor, 100)
-    wake = Run(id="run-wake", agent_id=other.id, created_at=0)
+    wake = await team.wake(other, "run-wake", changes)
     poor = await team.agent(budget=Budget(steps_per_hour=1))
     lease, open_run = await team.working(poor)
     last = step.model_copy(update={"id": "step-p", "run_id": open_run.run.id, "agent_id": poor.id})
     await service.leases.store_step(
         lease, open_run.run, last, [], usage=Usage(), context_tokens=1, seen={}, stop_reason="end_turn"
     )
-    later = Run(id="run-later", agent_id=poor.id, created_at=0)
-    await service.subscriptions.wake(WS, cursor, changes[-1].id, [(wake, changes), (later, changes)])
+    later = await team.wake(poor, "run-later", changes)
+    await service.subscriptions.wake(WS, cursor, changes[-1].id, [wake, later])
     assert await service.leases.next_run(lease) is None
     await team.send(dead := await team.agent())
     lease = await team.lease(dead)

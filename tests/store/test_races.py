@@ -12,13 +12,14 @@ from service.errors import EditConflict, LabelTaken, LeaseLost, NotAttached
 from service.records.blocks import Author, BlockFields, Edit
 from service.records.messages import NewMessage
 from service.records.runs import Run
+from service.records.subscriptions import WakeUp
 from service.settings import Settings
 from service.store.agents import AgentStore
 from service.store.client import StoreClient
 from service.store.leases import LeaseStore
 from service.store.messages import MessageStore
 from service.store.wakeups import WakeUpStore
-from tests.store.team import ALICE, RUN_SECONDS, WS, Team
+from tests.store.team import ALICE, RUN_SECONDS, WS, Team, causes
 
 pytestmark = pytest.mark.anyio
 
@@ -216,13 +217,17 @@ async def test_of_many_dispatchers_each_change_is_told_by_one(team: Team, client
     for _ in range(30):
         await team.edit(block, "append", "x")
     last = (await team.changes())[-1].id
+    by = await team.subscribe(agent, label="notes")
+
+    def run(number: int, cursor: str) -> Run:
+        return Run(id=f"run-{number}-{cursor}", agent_id=agent.id, created_at=0)
 
     async def dispatching(number: int) -> None:
         wakeups = WakeUpStore(clients[number % 8])
         while (cursor := await wakeups.cursor(WS)) != last:
             changes = await wakeups.changes_after(WS, cursor, 3)
-            run = Run(id=f"run-{number}-{cursor}", agent_id=agent.id, created_at=0)
-            await wakeups.move(WS, cursor, changes[-1].id, [(run, changes)])
+            wake = WakeUp(run=run(number, cursor), causes=causes(changes, by), by=[by])
+            await wakeups.move(WS, cursor, changes[-1].id, [wake])
 
     await asyncio.gather(*[dispatching(number) for number in range(16)])
     _, open_run = await team.working(agent)

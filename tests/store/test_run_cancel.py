@@ -5,7 +5,7 @@ import pytest
 from service.errors import NotFound
 from service.records.agents import Agent
 from service.records.base import Page
-from service.records.runs import ModelReply, Run, Step
+from service.records.runs import ModelReply, Step
 from service.store.bell import Bell
 from service.store.keys import key
 from service.store.runs import RunStore
@@ -98,15 +98,15 @@ async def test_an_unread_wakeup_is_forgotten_with_its_changes(team: Team, runs: 
     block = await team.block()
     agent = await team.agent(block)
     rooms = team.service.subscriptions
-    await rooms.create(WS, agent.id, block_id=block.id)
+    await team.subscribe(agent, block_id=block.id)
     for number in (1, 2):
         await team.edit(block, "append", str(number))
         cursor = await rooms.cursor(WS)
         changes = await rooms.changes_after(WS, cursor, 100)
-        wake = Run(id=f"run-wake-{number}", agent_id=agent.id, created_at=0, kind="wakeup")
-        await rooms.wake(WS, cursor, changes[-1].id, [(wake, changes[-1:])])
+        wake = await team.wake(agent, f"run-wake-{number}", changes[-1:])
+        await rooms.wake(WS, cursor, changes[-1].id, [wake])
         if number == 1:
-            assert (await runs.cancel(WS, wake.id, RUN_SECONDS))[0]
+            assert (await runs.cancel(WS, wake.run.id, RUN_SECONDS))[0]
             assert "wake_run" not in await team.state(agent)
             assert await team.store.items(key(WS, "agent_woken", agent.id)) == []
     _, open_run = await team.working(agent)

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from service.records.blocks import Change
-from service.records.runs import Run
+from service.records.runs import OpenRun
 from service.store.keys import key
 from service.store.wakeups import WakeUpStore
 from tests.store.team import ALICE, WS, Team
@@ -20,8 +20,9 @@ def wakeups(team: Team) -> WakeUpStore:
     return WakeUpStore(team.store)
 
 
-def wake(agent_id: str, id: str) -> Run:
-    return Run(id=id, agent_id=agent_id, kind="wakeup", created_at=0)
+def told(open_run: OpenRun) -> list[Change]:
+    """The causes of a run as the changes that they are."""
+    return [Change(**vars(cause)) for cause in open_run.causes]
 
 
 async def test_a_new_workspace_was_told_nothing(wakeups: WakeUpStore) -> None:
@@ -42,16 +43,16 @@ async def test_a_wake_up_is_a_run_that_knows_its_causes(team: Team, wakeups: Wak
     agent = await team.agent(pool="big")
     await team.block("ñ")
     changes = await team.changes()
-    woken = await wakeups.move(WS, "0-0", changes[-1].id, [(wake(agent.id, "run-w"), changes)])
+    woken = await wakeups.move(WS, "0-0", changes[-1].id, [await team.wake(agent, "run-w", changes)])
     assert woken is not None
     (ready,) = woken
     assert (ready.agent_id, ready.generation, ready.pool, ready.reason) == (agent.id, 1, "big", "woken")
     assert await wakeups.cursor(WS) == changes[-1].id
     lease, open_run = await team.working(agent)
-    assert (open_run.run.id, open_run.run.kind, open_run.causes) == ("run-w", "wakeup", changes)
+    assert (open_run.run.id, open_run.run.kind, told(open_run)) == ("run-w", "wakeup", changes)
     again = await team.leases.next_run(lease)
     assert again is not None
-    assert again.causes == changes
+    assert told(again) == changes
     assert await team.store.items(key(WS, "agent_woken", agent.id)) == []
 
 
@@ -60,8 +61,9 @@ async def test_a_cursor_that_has_moved_records_nothing(team: Team, wakeups: Wake
     await team.block()
     changes = await team.changes()
     assert await wakeups.move(WS, "0-0", changes[0].id, []) == []
+    late = await team.wake(agent, "run-w", changes)
     before = await team.everything()
-    assert await wakeups.move(WS, "0-0", changes[0].id, [(wake(agent.id, "run-w"), changes)]) is None
+    assert await wakeups.move(WS, "0-0", changes[0].id, [late]) is None
     assert await team.everything() == before
 
 
@@ -70,10 +72,10 @@ async def test_changes_join_a_wake_up_that_is_not_begun(team: Team, wakeups: Wak
     block = await team.block("1")
     await team.edit(block, "append", "2")
     first, second = await team.changes()
-    await wakeups.move(WS, "0-0", first.id, [(wake(agent.id, "run-1"), [first])])
-    assert await wakeups.move(WS, first.id, second.id, [(wake(agent.id, "run-2"), [second])]) == []
+    await wakeups.move(WS, "0-0", first.id, [await team.wake(agent, "run-1", [first])])
+    assert await wakeups.move(WS, first.id, second.id, [await team.wake(agent, "run-2", [second])]) == []
     lease, open_run = await team.working(agent)
-    assert (open_run.run.id, open_run.causes) == ("run-1", [first, second])
+    assert (open_run.run.id, told(open_run)) == ("run-1", [first, second])
     await team.leases.finish(lease, open_run.run.id, "end_turn", None)
     assert await team.leases.next_run(lease) is None
 
@@ -83,13 +85,13 @@ async def test_a_wake_up_that_is_begun_is_not_joined(team: Team, wakeups: WakeUp
     block = await team.block("1")
     await team.edit(block, "append", "2")
     first, second = await team.changes()
-    await wakeups.move(WS, "0-0", first.id, [(wake(agent.id, "run-1"), [first])])
+    await wakeups.move(WS, "0-0", first.id, [await team.wake(agent, "run-1", [first])])
     lease, open_run = await team.working(agent)
-    assert await wakeups.move(WS, first.id, second.id, [(wake(agent.id, "run-2"), [second])]) == []
+    assert await wakeups.move(WS, first.id, second.id, [await team.wake(agent, "run-2", [second])]) == []
     await team.leases.finish(lease, open_run.run.id, "end_turn", None)
     next_run = await team.leases.next_run(lease)
     assert next_run is not None
-    assert (next_run.run.id, next_run.causes) == ("run-2", [second])
+    assert (next_run.run.id, told(next_run)) == ("run-2", [second])
 
 
 async def test_a_message_before_a_wake_up_is_not_given_its_causes(team: Team, wakeups: WakeUpStore) -> None:
@@ -97,39 +99,41 @@ async def test_a_message_before_a_wake_up_is_not_given_its_causes(team: Team, wa
     sent = await team.send(agent)
     await team.block()
     changes: list[Change] = await team.changes()
-    await wakeups.move(WS, "0-0", changes[-1].id, [(wake(agent.id, "run-w"), changes)])
+    await wakeups.move(WS, "0-0", changes[-1].id, [await team.wake(agent, "run-w", changes)])
     lease, open_run = await team.working(agent)
-    assert (open_run.run.id, open_run.causes) == (sent, [])
+    assert (open_run.run.id, told(open_run)) == (sent, [])
     await team.leases.finish(lease, sent, "end_turn", None)
     next_run = await team.leases.next_run(lease)
     assert next_run is not None
-    assert (next_run.run.id, next_run.causes) == ("run-w", changes)
+    assert (next_run.run.id, told(next_run)) == ("run-w", changes)
 
 
 async def test_an_agent_that_is_gone_is_passed_over(team: Team, wakeups: WakeUpStore) -> None:
     gone, here = await team.agent(), await team.agent()
-    await team.service.agents.delete(WS, gone.id, ALICE)
     await team.block()
     changes = await team.changes()
-    wakes = [(wake(gone.id, "run-1"), changes), (wake(here.id, "run-2"), changes)]
+    wakes = [await team.wake(gone, "run-1", changes), await team.wake(here, "run-2", changes)]
+    await team.service.agents.delete(WS, gone.id, ALICE)
     woken = await wakeups.move(WS, "0-0", changes[-1].id, wakes)
     assert woken is not None
     assert [ready.agent_id for ready in woken] == [here.id]
-    assert {name for name in await team.names() if gone.id in name or name == "run:run-1"} == set()
+    ids = (gone.id, wakes[0].by[0].id, "run:run-1")
+    assert [name for name in await team.names() for id in ids if id in name] == []
 
 
 async def test_of_many_dispatchers_one_moves_the_cursor(team: Team, wakeups: WakeUpStore) -> None:
     agent = await team.agent()
     await team.block()
     changes = await team.changes()
+    by = await team.subscribe(agent, label="notes")
     moves = [
-        wakeups.move(WS, "0-0", changes[-1].id, [(wake(agent.id, f"run-{number}"), changes)])
+        wakeups.move(WS, "0-0", changes[-1].id, [await team.wake(agent, f"run-{number}", changes)])
         for number in range(20)
     ]
     moved = [woken for woken in await asyncio.gather(*moves) if woken is not None]
     assert len(moved) == 1
     assert await team.store.items(key(WS, "agent_woken", agent.id)) == [
-        change.model_dump_json() for change in changes
+        change.model_dump_json(exclude_none=True)[:-1] + f',"by":"{by.id}"}}' for change in changes
     ]
     assert len(await team.store.items(key(WS, "agent_inbox", agent.id))) == 1
 
@@ -139,11 +143,11 @@ async def test_past_a_thousand_changes_the_oldest_are_only_counted(team: Team, w
     block = await team.block()
     await team.edit(block, "append", "x")
     first, last = await team.changes()
-    await wakeups.move(WS, "0-0", first.id, [(wake(agent.id, "run-w"), [first] * 3)])
-    await wakeups.move(WS, first.id, last.id, [(wake(agent.id, "run-v"), [last] * 999)])
+    await wakeups.move(WS, "0-0", first.id, [await team.wake(agent, "run-w", [first] * 3)])
+    await wakeups.move(WS, first.id, last.id, [await team.wake(agent, "run-v", [last] * 999)])
     _, open_run = await team.working(agent)
-    assert (open_run.over, len(open_run.causes)) == (2, 1000)
-    assert open_run.causes == [first, *[last] * 999]
+    assert (open_run.over, len(told(open_run))) == (2, 1000)
+    assert told(open_run) == [first, *[last] * 999]
     assert "wake_over" not in await team.state(agent)
 
 
@@ -153,10 +157,10 @@ async def test_a_wake_up_that_was_ended_unread_does_not_silence_its_agent(
     agent = await team.agent()
     await team.block()
     (change,) = await team.changes()
-    await wakeups.move(WS, "0-0", change.id, [(wake(agent.id, "run-w"), [change])])
+    await wakeups.move(WS, "0-0", change.id, [await team.wake(agent, "run-w", [change])])
     await cast(Awaitable[int], team.redis.hset(key(WS, "run", "run-w"), "status", "cancelled"))
     assert await team.leases.next_run(await team.lease(agent)) is None
-    woken = await wakeups.move(WS, change.id, "9999999999-1", [(wake(agent.id, "run-v"), [change])])
+    woken = await wakeups.move(WS, change.id, "9999999999-1", [await team.wake(agent, "run-v", [change])])
     assert [ready.agent_id for ready in woken or []] == [agent.id]
     _, open_run = await team.working(agent)
-    assert (open_run.run.id, open_run.causes) == ("run-v", [change, change])
+    assert (open_run.run.id, told(open_run)) == ("run-v", [change, change])

@@ -21,6 +21,7 @@ from service.records.blocks import Author, Block, BlockFields, Edit
 from service.records.messages import Message, NewMessage, ToolReturn
 from service.records.models import ModelEntry
 from service.records.runs import Lease, ModelReply, Run, RunOptions
+from service.records.subscriptions import Subscription, SubscriptionFields
 from service.settings import Settings
 from service.store.keys import key
 from workers.loop import Loop
@@ -167,12 +168,15 @@ class Bench:
         await self.service.store.run("lease_renew", WS, 0, agent.id, await self.generation(agent))
         assert agent.id in {ready.agent_id for _, ready in await self.service.leases.sweep()}
 
-    async def watch(self, agent: Agent, label: str) -> None:
+    async def watch(self, agent: Agent, label: str, **fields: Any) -> Subscription:
         """The agent subscribes to a block of this bench."""
-        await self.service.subscriptions.create(WS, agent.id, block_id=self.ids[label])
+        return await self.subscribe(agent, block_id=self.ids[label], **fields)
 
     async def watch_label(self, agent: Agent, label: str) -> None:
-        await self.service.subscriptions.create(WS, agent.id, label=label)
+        await self.subscribe(agent, label=label)
+
+    async def subscribe(self, agent: Agent, **fields: Any) -> Subscription:
+        return await self.service.subscriptions.create(WS, agent.id, SubscriptionFields(**fields))
 
     async def wakeups(self, agent: Agent) -> list[Run]:
         runs = await self.service.runs.find(WS, agent.id, Page())

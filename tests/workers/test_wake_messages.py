@@ -5,7 +5,8 @@ import pytest
 from service.bootstrap import Service
 from service.settings import Settings
 from tests.workers.bench import WS, Bench, call, calls
-from workers.wakeups import PRESENT_CHARS, Dispatcher
+from workers.wake_messages import PRESENT_CHARS
+from workers.wakeups import Dispatcher
 
 pytestmark = pytest.mark.anyio
 
@@ -101,7 +102,7 @@ async def test_changes_that_were_trimmed_before_they_were_told_wake_with_the_pre
     await bench.watch(late, "board")
     await dispatch(dispatcher)
     text = await bench.woken_text(supervisor)
-    assert "- `board` is at version 2; some of its changes can no longer be told" in text
+    assert "- `board` version up to 2: can no longer be told one by one" in text
     assert text.endswith("`board` as it is now (version 2):\nmissed")
     assert await bench.wakeups(late) == []
 

@@ -4,6 +4,7 @@
 -- Reply {'ok', agent, generation, pool, …} (agents that waited for this one)  {'missing'}
 -- include: attachment
 -- include: run_end
+-- include: subscription_filing
 local agent = ARGV[1]
 if redis.call('EXISTS', K.agent(agent)) == 0 then return {'missing'} end
 for _, block in ipairs(redis.call('HVALS', K.agent_blocks(agent))) do detach(agent, block, ARGV[2], ARGV[3]) end
@@ -12,12 +13,7 @@ local current = redis.call('HGET', K.agent_state(agent), 'run_id')
 if current then table.insert(open, current) end
 for _, run in ipairs(open) do run_end(agent, run, 'cancelled', 'cancelled', '', ARGV[4]) end
 for _, run in ipairs(redis.call('ZRANGE', K.agent_runs(agent), 0, -1)) do run_unlisted(agent, run) end
-local subscriptions = redis.call('HGETALL', K.subscriptions())
-for i = 1, #subscriptions, 2 do
-  if cjson.decode(subscriptions[i + 1]).agent_id == agent then
-    redis.call('HDEL', K.subscriptions(), subscriptions[i])
-  end
-end
+for _, id in ipairs(redis.call('SMEMBERS', K.subscriptions_filed('agent:' .. agent))) do drop_subscription(id, agent) end
 for _, step in ipairs(redis.call('ZRANGE', K.agent_steps(agent), 0, -1)) do step_unlisted(agent, step) end
 for _, message in ipairs(redis.call('ZRANGE', K.agent_messages(agent), 0, -1)) do
   redis.call('ZREM', K.messages(), message)
@@ -31,6 +27,7 @@ redis.call('ZREM', K.ready(), agent)
 redis.call('ZREM', K.leases(), agent)
 redis.call('ZREM', K.waits(), agent)
 redis.call('ZREM', K.held(), agent)
+redis.call('ZREM', K.wakes(), agent)
 redis.call('DEL', K.agent(agent), K.agent_state(agent), K.agent_blocks(agent), K.agent_inbox(agent),
   K.agent_woken(agent), K.agent_messages(agent), K.agent_bodies(agent), K.agent_context(agent), K.agent_runs(agent),
   K.agent_steps(agent), K.agent_awaits(agent), K.agent_spent(agent), K.agent_parked(agent))

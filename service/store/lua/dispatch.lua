@@ -1,28 +1,47 @@
 -- Records the wake-ups that a range of changes calls for and moves the workspace's cursor past it, in one act.
 -- Changes that arrive while a wake-up is still unread join it; past WOKEN_KEPT of them the oldest are only counted.
+-- What a subscription past its rate would tell is held back for the next wake-up, as is what came too deep (`held`).
 --
--- ARGV  1 cursor expected  2 cursor afterwards  3 wake-ups as JSON [{agent, run, record, changes: [JSON, …]}, …]
+-- ARGV  1 cursor expected  2 cursor afterwards  3 wake-ups as JSON [{agent, run, record, subscriptions: [{id,
+--       debounce, max_wait, rate, wakes, told: {block: version, '' when deleted}}, …], causes: [{by, held, text}, …]}, …]
 -- Reply {'ok', agent, generation, pool, …} (agents that became ready)  {'moved'}
--- include: send
+-- include: wake
 local WOKEN_KEPT = 1000
 if (redis.call('GET', K.dispatched()) or '0-0') ~= ARGV[1] then return {'moved'} end
 local reply = {'ok'}
-for _, wake in ipairs(cjson.decode(ARGV[3])) do
-  if redis.call('EXISTS', K.agent(wake.agent)) == 1 then
-    for _, change in ipairs(wake.changes) do redis.call('RPUSH', K.agent_woken(wake.agent), change) end
-    local over = redis.call('LLEN', K.agent_woken(wake.agent)) - WOKEN_KEPT
-    if over > 0 then
-      redis.call('LTRIM', K.agent_woken(wake.agent), over, -1)
-      redis.call('HINCRBY', K.agent_state(wake.agent), 'wake_over', over)
-    end
-    if not redis.call('HGET', K.agent_state(wake.agent), 'wake_run') then
-      redis.call('HSET', K.agent_state(wake.agent), 'wake_run', wake.run)
-      local woken = send(wake.agent, wake.run, wake.record, '')
-      if woken then
-        for _, word in ipairs({wake.agent, woken[1], woken[2]}) do table.insert(reply, word) end
-      end
-    end
+
+-- 'gone', 'cut', 'now' or 'later', and with it whether the agent is told at once.
+local function standing(agent, one)
+  if redis.call('HEXISTS', K.subscriptions(), one.id) == 0 then return 'gone' end
+  local told = K.subscription_told(one.id)
+  for block, version in pairs(one.told) do
+    if version == '' then redis.call('HDEL', told, block) else redis.call('HSET', told, block, version) end
   end
+  if redis.call('HGET', K.subscription_state(one.id), 'cut_reason') == 'rate' then return 'cut' end
+  if not one.wakes or one.debounce ~= '0' then return 'later' end
+  if redis.call('HGET', K.agent_state(agent), 'wake_run') or spend(one.id, one.rate) then return 'now' end
+  return 'cut'
+end
+
+for _, wake in ipairs(cjson.decode(ARGV[3])) do
+  local at_once, standings = false, {}
+  for _, one in ipairs(wake.subscriptions) do
+    standings[one.id] = standing(wake.agent, one)
+    if standings[one.id] == 'now' then at_once = true end
+    if standings[one.id] == 'later' and one.wakes then wake_later(wake.agent, one) end
+  end
+  for _, cause in ipairs(wake.causes) do
+    local stands, text = standings[cause.by], cause.text
+    if stands == 'cut' then text = '{"held":"rate",' .. string.sub(text, 2) end
+    if stands == 'cut' or cause.held ~= '' then cut(cause.by, stands == 'cut' and 'rate' or cause.held, 1) end
+    if stands ~= 'gone' then redis.call('RPUSH', K.agent_woken(wake.agent), text) end
+  end
+  local over = redis.call('LLEN', K.agent_woken(wake.agent)) - WOKEN_KEPT
+  if over > 0 then
+    redis.call('LTRIM', K.agent_woken(wake.agent), over, -1)
+    redis.call('HINCRBY', K.agent_state(wake.agent), 'wake_over', over)
+  end
+  if at_once then begin_wake(wake.agent, wake.run, wake.record, reply) end
 end
 redis.call('SET', K.dispatched(), ARGV[2])
 return reply

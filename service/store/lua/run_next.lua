@@ -47,7 +47,8 @@ end
 if held then redis.call('LPUSH', K.agent_inbox(agent), held) end
 if redis.call('HGET', state, 'wake_run') == run then
   local dropped = redis.call('HGET', state, 'wake_over') or '0'
-  redis.call('HDEL', state, 'wake_run', 'wake_over')
+  redis.call('HDEL', state, 'wake_run', 'wake_over', 'wake_by', 'wake_for', 'wake_rate')
+  redis.call('ZREM', K.wakes(), agent)
   local causes = redis.call('LRANGE', K.agent_woken(agent), 0, -1)
   redis.call('DEL', K.agent_woken(agent))
   redis.call('HSET', K.run(run), 'causes', '[' .. table.concat(causes, ',') .. ']', 'over', dropped)

@@ -1,0 +1,172 @@
+"""Feeds: the changes of a workspace as one follower is told them, event by event.
+
+A feed begins with the id where it stands, so a follower has one even before
+anything happens, and heart-beats move it on past changes that a filter left out.
+If what a follower has missed cannot be told any more it gets one `resync` instead
+of silence.
+
+The events of a snapshot carry no id but the last: who is cut off within it comes back
+without one and gets a whole one. It begins at an id that was read before the first
+block, so a change made meanwhile is told, unless the block as it was shown has it.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from itertools import product
+from time import monotonic
+from typing import cast
+
+import structlog
+from pydantic_core import to_json
+
+from service.bootstrap import Service
+from service.changes import Resync, StillHere
+from service.diffs import unified_diff
+from service.errors import BlockwireError, StoreUnreachable, TooWide
+from service.http.schemas.changes import ChangeEvent, ChangesQuery, block_event, change_event
+from service.records.base import Page
+from service.records.blocks import Block, BlockQuery, Change
+
+log = structlog.get_logger()
+
+BEAT_S = 10.0
+"""A feed says at least that it is alive when it has said nothing for so long."""
+BLOCKS_AT_ONCE = 20
+"""Blocks of a snapshot that are held while they are sent."""
+_SHOWN = ("created", "edited", "configured")
+"""Kinds of changes that make a version, so that a block shows whether it has them."""
+
+News = Change | Resync | StillHere
+
+
+class Feed:
+    """One follower's events, from behind a change on."""
+
+    def __init__(
+        self, service: Service, ws: str, query: ChangesQuery, begin: str, *, snapshot: bool = False
+    ) -> None:
+        self._service = service
+        self._ws = ws
+        self._query = query
+        self._begin = begin
+        self._snapshot_first = snapshot
+        self._extras = frozenset(query.include or ())
+        self._shown: dict[str, int] = {}
+        """block id -> version in the snapshot, until the feed is past it."""
+        self._shown_until = ""
+
+    async def events(self) -> AsyncGenerator[bytes, None]:
+        """Server-sent events, without end; they stop where the store is away."""
+        told_at = monotonic()
+        try:
+            if self._snapshot_first:
+                async for event in self._snapshot(self._begin):
+                    yield event
+            else:
+                yield _beat(self._begin)
+            following = self._service.changes.follow(self._ws, self._begin)
+            async with aclosing(cast(AsyncGenerator[News, None], following)) as news:
+                async for one in news:
+                    overdue = monotonic() - told_at >= BEAT_S
+                    async for event in self._said(one, overdue):
+                        yield event
+                        told_at = monotonic()
+        except (StoreUnreachable, TooWide) as failure:  # the status is sent already; the client comes back
+            log.warning("feed.ended", workspace=self._ws, error=str(failure))
+
+    async def _said(self, one: News, overdue: bool) -> AsyncGenerator[bytes, None]:
+        """How a follower is told. A change that a filter leaves out is passed over, or makes a heart-beat."""
+        if isinstance(one, Resync):
+            if self._query.snapshot:
+                yield _event("resync", to_json({"id": one.id}))
+                async for event in self._snapshot(one.id):
+                    yield event
+            else:
+                yield _event("resync", to_json({"id": one.id}), one.id)
+        elif isinstance(one, Change) and self._wants(one):
+            yield _event("change", to_json(await self._told(one)), one.id)
+        elif overdue or isinstance(one, StillHere):
+            yield _beat(one.id)
+
+    def _wants(self, change: Change) -> bool:
+        shown = change.kind in _SHOWN and self._shown.get(change.block_id, 0) >= change.version
+        if change.id == self._shown_until:
+            self._shown.clear()
+        return not shown and self._query.wants(change)
+
+    async def _snapshot(self, begin: str) -> AsyncGenerator[bytes, None]:
+        """The blocks as they are, then the id from which on changes are told."""
+        self._shown.clear()
+        async for block in self._blocks():
+            self._shown[block.id] = block.version
+            yield _event("block", to_json(block_event(block)))
+        self._shown_until = await self._service.changes.last_id(self._ws)
+        if self._shown_until == begin:
+            self._shown.clear()
+        yield _event("snapshot", to_json({"id": begin}), begin)
+
+    async def _blocks(self) -> AsyncGenerator[Block, None]:
+        """Every block that is asked for, once, a few at a time."""
+        query, sent = self._query, set[str]()
+        if query.block_id is not None:
+            for id in dict.fromkeys(query.block_id):
+                for block in await self._service.blocks.existing(self._ws, [id]):
+                    if query.covers(block):
+                        yield block
+            return
+        labels: list[str | None] = [*query.label] if query.label else [None]
+        for label, templates in product(labels, (False, True)):
+            asked = BlockQuery(label=label, tags=query.tag, show_hidden=True, templates_only=templates)
+            page: Page | None = Page(limit=BLOCKS_AT_ONCE)
+            while page is not None:
+                blocks = await self._service.blocks.find(self._ws, asked, page)
+                for block in blocks:
+                    if block.id not in sent:
+                        sent.add(block.id)
+                        yield block
+                page = Page(limit=BLOCKS_AT_ONCE, after=blocks[-1].id) if blocks else None
+
+    async def _told(self, change: Change) -> ChangeEvent:
+        told = change_event(change)
+        if not self._extras or change.kind == "deleted":
+            return told
+        value, version = await self._value(change.block_id, change.version)
+        extra: dict[str, object] = {}
+        if "value" in self._extras:
+            extra |= {"value": value, "value_version": version}
+        if "diff" in self._extras and change.kind in _SHOWN:
+            extra |= {"diff": await self._diff(change, value if version == change.version else None)}
+        return told.model_copy(update=extra)
+
+    async def _value(self, block_id: str, version: int) -> tuple[str | None, int | None]:
+        """The value at a version; else the present one; else none."""
+        try:
+            return (await self._service.history.at(self._ws, block_id, version)).block.value, version
+        except StoreUnreachable:
+            raise
+        except BlockwireError:  # that version is no longer kept, or the block is gone
+            found = await self._service.blocks.existing(self._ws, [block_id])
+            return (found[0].value, found[0].version) if found else (None, None)
+
+    async def _diff(self, change: Change, value: str | None) -> str:
+        """Between the versions before and after; of the texts in the change where one is no longer kept."""
+        old, new = change.removed, change.added
+        if value is not None:
+            before, version = (
+                ("", 0) if change.version == 1 else await self._value(change.block_id, change.version - 1)
+            )
+            if before is not None and version == change.version - 1:
+                old, new = before, value
+        names = f"version {change.version - 1}", f"version {change.version}"
+        return await asyncio.to_thread(unified_diff, old, new, *names)
+
+
+def _event(name: str, body: bytes, id: str | None = None) -> bytes:
+    told = b"event: %s\ndata: %s\n\n" % (name.encode(), body)
+    return told if id is None else b"id: %s\n%s" % (id.encode(), told)
+
+
+def _beat(id: str) -> bytes:
+    """Nothing but an id: clients take it for their `Last-Event-ID` and see no event."""
+    return b": still here\nid: %s\n\n" % id.encode()
