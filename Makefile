@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test compat fuzz check format
+.PHONY: install demo test compat fuzz chaos check format
 
 install: $(VENV)/installed
 
@@ -26,6 +26,10 @@ compat: install
 
 fuzz: install
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -q tests/fuzz $(ARGS)
+
+chaos: install
+	$(BIN)/python -m tests.faults.chaos --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),3)
+	CHAOS=1 FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -q -m chaos tests/faults $(ARGS)
 
 check: install
 	$(BIN)/ruff format --check .

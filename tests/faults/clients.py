@@ -165,9 +165,9 @@ async def _(scene: Scene, load: Load) -> None:
 
 @faults("a burst of messages to one agent", "each is answered, first in first out", within_s=8)
 async def _(scene: Scene, load: Load) -> None:
-    """Thirty messages are sent to one agent at once: its inbox is long, and it writes for each."""
+    """Twelve messages are sent to one agent at once: its inbox is long, and it writes for each."""
     agent = await load.api.agent(load.board)
-    marks = [f"<burst.{n}>" for n in range(30)]
+    marks = [f"<burst.{n}>" for n in range(12)]
     for mark in marks:
         script = (turn("memory_insert", label="board", new_string=mark), {"text": "Done."})
         load.runs[await load.api.send(agent, *script)] = [mark]

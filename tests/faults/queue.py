@@ -48,6 +48,16 @@ async def _(scene: Scene, load: Load) -> None:
         redis.delete(QUEUE, bell_of(QUEUE), *redis.keys("arq:job:*"))
 
 
+@faults("queue deleted, its jobs left", "the sweeper gives them a place again")
+async def _(scene: Scene, load: Load) -> None:
+    """The queue's set and its bell are deleted over and over; the jobs' bodies stay."""
+    for n in range(3):
+        await load.send_agent(f"p{n}")
+        for _ in range(10):
+            scene.redis.delete(QUEUE, bell_of(QUEUE))
+            await asyncio.sleep(0.005)
+
+
 @faults("job bodies deleted", "the sweeper queues the agents again")
 async def _(scene: Scene, load: Load) -> None:
     """The queue names jobs whose bodies are gone."""

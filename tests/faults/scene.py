@@ -66,6 +66,10 @@ class Scene(Team):
         for name in names:
             await self._begun(name)
 
+    def missing(self) -> list[str]:
+        """Processes that should be there and are not; a fault that was broken off leaves such."""
+        return [name for name in ("store", "web", *WORKERS) if name not in self.processes]
+
     async def _begun(self, name: str) -> None:
         async def said() -> bool:
             assert self.processes[name].poll() is None, f"{name} ended:\n{self._log(name)}"
