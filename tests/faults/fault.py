@@ -49,7 +49,7 @@ class Faults(list[Fault]):
 async def suffer(
     fault: Fault, scene: Scene, rng: random.Random, *, agents: int = 2, turns: int = 3, slow: float = 1
 ) -> Tally:
-    """The numbers of one fault; `slow` times its time to recover is allowed. What fails is in Tally.broken."""
+    """The numbers of one fault; it may take `slow` times its time. What fails is in Tally.broken."""
     async with loaded(scene, rng, agents=agents, turns=turns) as load:
         began = time.monotonic()
         try:
