@@ -29,7 +29,7 @@ fuzz: install
 
 chaos: install
 	$(BIN)/python -m tests.faults.chaos --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),3)
-	CHAOS=1 FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -q -m chaos tests/faults $(ARGS)
+	CHAOS_SEED=$(or $(SEED),1) $(BIN)/pytest -q -m chaos tests/faults $(ARGS)
 
 check: install
 	$(BIN)/ruff format --check .

@@ -57,8 +57,7 @@ def _round(chosen: list[Fault], rng: random.Random, console: Console) -> list[Re
     try:
         scene.open()
         for fault in rng.sample(chosen, len(chosen)):
-            dead = [name for name, process in scene.processes.items() if process.poll() is not None]
-            asyncio.run(scene.revive(*dead, *scene.missing()))
+            scene.revive(*scene.missing())
             tally = asyncio.run(suffer(fault, scene, rng, agents=AGENTS, turns=TURNS, slow=SLOW))
             results.append((fault, tally))
             console.print("holds " if tally.holds else "BROKEN", fault.name, f"{tally.recovered_s:.1f} s")

@@ -61,7 +61,7 @@ async def crowd(scene: Scene, rng: random.Random, *, agents: int, edits: int, ki
         finally:
             killing.cancel()
             await asyncio.wait([killing])
-            await scene.revive(*scene.missing())
+            scene.revive(*scene.missing())
         return await _tally(scene, api, members)
 
 
@@ -93,7 +93,7 @@ async def _kill_now_and_then(scene: Scene, every_s: float) -> None:
     for name in itertools.cycle(WORKERS):
         await asyncio.sleep(every_s)
         scene.kill(name)
-        await scene.revive(name)
+        scene.revive(name)
 
 
 async def _tally(scene: Scene, api: Api, members: list[Member]) -> Tally:

@@ -56,6 +56,7 @@ async def suffer(
             await fault.inject(scene, load)
             await load.recovered()
             took_s = time.monotonic() - began
+            assert not scene.missing(), f"{scene.missing()} did not come back"
             tally = await load.tally()
         except AssertionError as failure:
             return Tally(broken=[str(failure)])

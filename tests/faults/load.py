@@ -87,6 +87,15 @@ class Load:
 
         await wait_until("the load was under way", moving, PATIENCE_S)
 
+    async def write_some(self) -> None:
+        """Until there are a few more answers than there were."""
+        before = len(self.done)
+
+        async def more() -> bool:
+            return len(self.done) >= before + 10
+
+        await wait_until("a few more edits were answered", more, PATIENCE_S)
+
     async def recovered(self) -> None:
         """Until an edit begun now was answered and every run has ended."""
         asked = time.monotonic()

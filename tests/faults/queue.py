@@ -99,7 +99,7 @@ async def _(scene: Scene, load: Load) -> None:
         for _ in range(10):
             await asyncio.gather(*(service.leases.sweep() for _ in range(8)))
             await asyncio.sleep(0.05)
-    await scene.revive(worker)
+    scene.revive(worker)
 
 
 @faults("many dispatchers at once", "one of them records each wake-up")

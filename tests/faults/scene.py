@@ -56,26 +56,18 @@ class Scene(Team):
         kind = "web" if name == "web" else "worker"
         self._start(name, python_module("tests.faults.crashing", kind, str(self.points)))
 
-    async def revive(self, *names: str) -> None:
-        """Processes that have ended, started again; the store first."""
+    def revive(self, *names: str) -> None:
+        """Starts processes that have ended again, the store first. Only the store is waited for."""
         for name in sorted(names, key=lambda name: name != "store"):
             if name == "store":
                 self.start_store()
             else:
                 self._begin(name)
-        for name in names:
-            await self._begun(name)
 
     def missing(self) -> list[str]:
-        """Processes that should be there and are not; a fault that was broken off leaves such."""
-        return [name for name in ("store", "web", *WORKERS) if name not in self.processes]
-
-    async def _begun(self, name: str) -> None:
-        async def said() -> bool:
-            assert self.processes[name].poll() is None, f"{name} ended:\n{self._log(name)}"
-            return name == "store" or bool(self.events(name, EVENT.get(name, "worker.started")))
-
-        await wait_until(f"{name} runs", said, PATIENCE_S)
+        """Processes that should be there and are not."""
+        alive = [name for name, process in self.processes.items() if process.poll() is None]
+        return [name for name in ("store", "web", *WORKERS) if name not in alive]
 
     async def crash(self, point: str) -> str:
         """The name of the process that died there; some process has to come by."""
@@ -97,7 +89,7 @@ class Scene(Team):
     async def crash_and_revive(self, *points: str) -> None:
         """Somebody dies at each of the points, and is replaced."""
         for point in points:
-            await self.revive(await self.crash(point))
+            self.revive(await self.crash(point))
 
     def signal(self, number: signal.Signals, *names: str) -> None:
         for name in names:

@@ -19,7 +19,7 @@ for policy in ("everysec", "always"):
         async def inject(scene: Scene, load: Load) -> None:
             scene.redis.config_set("appendfsync", policy)
             scene.kill("store")
-            await scene.revive("store")
+            scene.revive("store")
 
         inject.__doc__ = (
             f"SIGKILL to the server under `appendfsync {policy}`; it is started again on its file."
@@ -44,7 +44,7 @@ async def _(scene: Scene, load: Load) -> None:
     """SIGKILL to every process at once, as in a power cut that the disk survives."""
     names = [*scene.processes]
     scene.kill(*names)
-    await scene.revive(*names)
+    scene.revive(*names)
 
 
 @faults("all connections cut", "they are made again")

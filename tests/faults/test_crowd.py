@@ -10,7 +10,7 @@ from tests.faults.scene import Scene
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-SEED = int(os.environ.get("FUZZ_SEED", "1"))
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
 
 
 async def test_sixteen_agents_make_twenty_edits_each(scene: Scene) -> None:

@@ -18,7 +18,7 @@ HELD_MS = 600
 async def _(scene: Scene, load: Load) -> None:
     """SIGKILL to the web process in the middle of everybody's requests."""
     scene.kill("web")
-    await scene.revive("web")
+    scene.revive("web")
 
 
 @faults("web killed between an edit and its answer", "the same edit_id is answered with the first outcome")
@@ -46,7 +46,7 @@ async def _(scene: Scene, load: Load) -> None:
     sending = asyncio.create_task(load.api.post(f"/v1/agents/{agent}/messages", body))
     await _running(load, agent)
     scene.kill("web")
-    await scene.revive("web")
+    scene.revive("web")
     answer = await sending
     assert [one["content"] for one in answer["messages"]] == ["Here."], answer
     await _once(load, agent)
@@ -70,7 +70,7 @@ async def _(scene: Scene, load: Load) -> None:
     listening = asyncio.create_task(listen())
     await _running(load, agent)
     scene.kill("web")
-    await scene.revive("web")
+    scene.revive("web")
     [failure] = await asyncio.gather(listening, return_exceptions=True)
     assert isinstance(failure, httpx.TransportError), failure
     [run] = await load.api.get("/v1/runs/", agent_id=agent)

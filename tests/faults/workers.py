@@ -84,7 +84,7 @@ async def _(scene: Scene, load: Load) -> None:
     [request] = [one for one in said if one["message_type"] == "approval_request_message"]
     word = {"type": "approval", "approve": True, "approval_request_id": request["id"]}
     begun = await load.api.post(f"/v1/agents/{agent}/messages/async", {"messages": [word]})
-    await scene.revive(*WORKERS)
+    scene.revive(*WORKERS)
     assert (await load.api.ended(begun["id"]))["status"] == "completed"
     load.marks.append(mark)
 
@@ -95,7 +95,7 @@ async def _(scene: Scene, load: Load) -> None:
     for run in load.runs:
         await load.api.ended(run)
     scene.kill(WORKERS[0])
-    await scene.revive(WORKERS[0])
+    scene.revive(WORKERS[0])
 
 
 @faults("worker asked to stop in mid step", "its agents are handed on at once; it ends with 0")
@@ -110,7 +110,7 @@ async def _(scene: Scene, load: Load) -> None:
 
     await wait_until("the worker had ended", ended)
     assert process.returncode == 0, f"it ended with {process.returncode}"
-    await scene.revive(worker)
+    scene.revive(worker)
 
 
 @faults("worker stopped past its lease, then continued", "what it still writes is refused", within_s=8)
@@ -135,7 +135,7 @@ async def _(scene: Scene, load: Load) -> None:
     await _under_way(scene, load)
     scene.signal(SIGKILL, *WORKERS)
     scene.kill(*WORKERS)
-    await scene.revive(*WORKERS)
+    scene.revive(*WORKERS)
 
 
 async def _under_way(scene: Scene, load: Load) -> str:
