@@ -140,7 +140,7 @@ async def _(scene: Scene, load: Load) -> None:
 @faults("run cancelled in the middle", "what it has written stays, and it ends")
 async def _(scene: Scene, load: Load) -> None:
     """A run is cancelled while its model is asked."""
-    run = await load.send_agent("late")
+    run = await load.send_agent("late", turns=10)
     load.runs.pop(run)
     agent = (await load.api.run(run))["agent_id"]
     await asyncio.sleep(0.2)

@@ -90,8 +90,11 @@ async def _work(api: Api, member: Member, who: str, edits: int, rng: random.Rand
 
 
 async def _kill_now_and_then(scene: Scene, every_s: float) -> None:
+    """One of the two in turn, when both are there."""
     for name in itertools.cycle(WORKERS):
         await asyncio.sleep(every_s)
+        while not all(scene.events(worker, "worker.started") for worker in WORKERS):
+            await asyncio.sleep(0.1)
         scene.kill(name)
         scene.revive(name)
 

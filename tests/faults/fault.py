@@ -47,7 +47,7 @@ class Faults(list[Fault]):
 
 
 async def suffer(
-    fault: Fault, scene: Scene, rng: random.Random, *, agents: int = 2, turns: int = 3, slow: float = 1
+    fault: Fault, scene: Scene, rng: random.Random, *, agents: int = 2, turns: int = 2, slow: float = 1
 ) -> Tally:
     """The numbers of one fault; it may take `slow` times its time. What fails is in Tally.broken."""
     async with loaded(scene, rng, agents=agents, turns=turns) as load:

@@ -23,7 +23,7 @@ from tests.faults.tally import Tally, kept_of
 from tests.scenarios.api import Api, Found, turn, wait_until
 
 PACE_S = 0.02
-MODEL_MS = 120
+MODEL_MS = 80
 SEES = '<script>[{"text": "Seen."}]</script>'
 _TOLD = re.compile(r"^- `board` version (\d+):", re.MULTILINE)
 _EARLIER = re.compile(r"^- `board`: (\d+) earlier change", re.MULTILINE)
@@ -68,14 +68,16 @@ class Load:
         who = {"w0": self.api, "w1": self.api, "once": self.once}
         self._writers = [asyncio.create_task(self._write(name, api)) for name, api in who.items()]
 
-    async def send_agent(self, who: str, **fields: Any) -> str:
+    async def send_agent(self, who: str, turns: int | None = None) -> str:
         """A new agent that writes its marks, one a turn, and replaces the first of them at the end."""
-        agent = await self.api.agent(self.board, **fields)
-        marks = [f"<{who}.{m}>" for m in range(self._turns)]
-        turns = [turn("memory_insert", MODEL_MS, label="board", new_string=mark) for mark in marks]
+        agent = await self.api.agent(self.board)
+        marks = [f"<{who}.{m}>" for m in range(turns or self._turns)]
+        script = [turn("memory_insert", MODEL_MS, label="board", new_string=mark) for mark in marks]
         changed = f"<{who}.r>"
-        turns.append(turn("memory_replace", MODEL_MS, label="board", old_string=marks[0], new_string=changed))
-        run = await self.api.send(agent, *turns, {"text": "Done."})
+        script.append(
+            turn("memory_replace", MODEL_MS, label="board", old_string=marks[0], new_string=changed)
+        )
+        run = await self.api.send(agent, *script, {"text": "Done."})
         self.runs[run] = [*marks, changed]
         return run
 
@@ -287,7 +289,7 @@ def _difference(told: list[int], wanted: list[int]) -> str:
 
 
 @asynccontextmanager
-async def loaded(scene: Scene, rng: random.Random, *, agents: int = 2, turns: int = 3) -> AsyncIterator[Load]:
+async def loaded(scene: Scene, rng: random.Random, *, agents: int = 2, turns: int = 2) -> AsyncIterator[Load]:
     """A load that is under way, until the block ends."""
     async with scene.client() as api, scene.client(patient=False) as once:
         load = Load(scene, api, once, rng, agents, turns)

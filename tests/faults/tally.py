@@ -73,7 +73,9 @@ def kept_of(store: Any, block_id: str) -> Kept:
     """What the store has of a block, read beside everything else."""
     entries = store.xrange(key(DEFAULT_WORKSPACE, "block_history", block_id))
     value, version = store.hmget(key(DEFAULT_WORKSPACE, "block", block_id), "value", "version")
+    assert entries, "the history is empty"
     (_, oldest), *rest = entries
+    assert "value" in oldest, "the history does not begin with the block's first value"
     splices = {
         int(id.partition("-")[0]): Splice(
             int(fields["position"]), fields["removed"].encode(), fields["added"].encode()

@@ -140,7 +140,7 @@ async def _(scene: Scene, load: Load) -> None:
 
 async def _under_way(scene: Scene, load: Load) -> str:
     """A run that a worker has begun."""
-    run = await load.send_agent("late")
+    run = await load.send_agent("late", turns=10)
     await _begun(load.api, run)
     await wait_until("a worker says so", lambda: _carried(scene, run))
     return run
