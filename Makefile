@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo bench test compat fuzz check format
+.PHONY: install demo bench test compat fuzz chaos check format
 
 install: $(VENV)/installed
 
@@ -30,6 +30,10 @@ fuzz: install
 # What it costs, beside what this machine allows; takes a few minutes.
 bench: install
 	$(BIN)/python -m tests.bench $(ARGS)
+
+chaos: install
+	$(BIN)/python -m tests.faults.chaos --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),3)
+	CHAOS_SEED=$(or $(SEED),1) $(BIN)/pytest -q -m chaos tests $(ARGS)
 
 check: install
 	$(BIN)/ruff format --check .

@@ -90,7 +90,9 @@ class History:
         """Makes a block what it was at a version: value, label, description, limit, tags and the rest."""
         then = (await self._store.at(ws, block_id, version)).block
         fields: dict[str, Any] = {name: getattr(then, name) for name in _RESTORED}
-        whole = BlockFields(value=then.value, **(fields | {"description": then.description or ""}))
+        if then.description is None and (await self._blocks.read(ws, block_id)).description:
+            fields["description"] = ""  # nothing is made absent again; what still is, is left so
+        whole = BlockFields(value=then.value, **fields)
         edit = Edit(operation="configure", fields=whole, expected_version=expected_version)
         return await self._blocks.edit(ws, block_id, edit, by.model_copy(update={"restores": version}))
 

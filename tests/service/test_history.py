@@ -226,6 +226,21 @@ async def test_a_block_goes_back_to_what_it_was(team: Team) -> None:
     assert (again.block.value, again.block.label, again.block.limit) == ("two!", "other", 5)
 
 
+@pytest.mark.parametrize("description", [None, "", "What it is for."])
+async def test_going_back_to_where_a_block_stands_is_no_edit(team: Team, description: str | None) -> None:
+    block = await team.block("one", description=description)
+    outcome = await team.service.history.restore(WS, block.id, 1, BOB)
+    assert (outcome.version, outcome.changed) == (1, False)
+    assert outcome.block.description == description
+
+
+async def test_a_block_goes_back_to_having_no_description(team: Team) -> None:
+    """It is cleared, for nothing is made absent again."""
+    block = await team.block("one")
+    await team.configure(block, description="What it is for.")
+    assert (await team.service.history.restore(WS, block.id, 1, BOB)).block.description == ""
+
+
 async def test_an_undo_keeps_to_the_limit(team: Team) -> None:
     block = await team.block("0123456789")
     await team.edit(block, "set", "x")

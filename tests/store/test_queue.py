@@ -66,6 +66,16 @@ async def test_a_job_whose_result_is_kept_is_known(queue: QueueStore, redis: "Re
     assert await rings(redis) == 0
 
 
+async def test_a_job_that_lost_its_place_is_queued_again(queue: QueueStore, redis: "Redis") -> None:
+    """Its text alone would keep its agent waiting until it ends by itself, a day later."""
+    await put(queue, "job-1")
+    await redis.delete(QUEUE, bell_of(QUEUE))
+    assert await put(queue, "job-1")
+    assert await claimed(queue, 10) == ["job-1"]
+    assert not await put(queue, "job-1")
+    assert await redis.zcard(QUEUE) == 1
+
+
 async def test_a_job_is_due_by_the_stores_clock(queue: QueueStore, redis: "Redis") -> None:
     await put(queue, "job-1")
     seconds, micros = await redis.time()

@@ -1,9 +1,11 @@
 -- Puts a job into arq's queue in arq's own format, unless its id is known, and rings the doorbell (one token at most).
+-- A job whose text is there and whose place in the queue is gone would never be found: it is put again.
 --
 -- KEYS  1 queue (zset)  2 job  3 result  4 bell (list)
 -- ARGV  1 job id  2 serialized job  3 ms until it is due  4 ms until it expires
 -- Reply 1 queued, 0 known
-if redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then return 0 end
+if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
+if redis.call('EXISTS', KEYS[2]) == 1 and redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
 local time = redis.call('TIME')
 local due = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + tonumber(ARGV[3])
 redis.call('PSETEX', KEYS[2], ARGV[4], ARGV[2])
