@@ -47,6 +47,7 @@ SENSE = {
 """What a body needs to get past the first refusals, where it has these fields."""
 SCENE = json.dumps({"script": [{"text": "Hello."}]})
 
+LONGEST_URL = 60_000
 TOLD_5XX = {501, 502}
 """What is no fault of the server's: no traces are kept; a model does not answer in the form that is asked."""
 
@@ -146,6 +147,8 @@ def test_every_answer_is_a_declared_one(
             if mode is GenerationMode.POSITIVE and isinstance(case.body, dict):
                 case.body |= {name: value for name, value in sense.items() if name in case.body}
         response = case.call(base_url=things.url, session=session, timeout=30)
+        if len(str(response.request.url)) > LONGEST_URL:
+            return  # refused by the reader of HTTP, before the app
         case.validate_response(response, checks=CHECKED)
 
     with contextlib.suppress(Unsatisfiable):  # nothing can be wrong with a request without any input

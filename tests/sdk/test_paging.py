@@ -1,4 +1,4 @@
-"""Lists of some hundred things, walked page by page through each SDK while others add to them and remove.
+"""Lists of many things, walked page by page through each SDK while others add to them and remove.
 
 SDKs of 1.x ask for page after page by themselves; with older ones the caller does.
 """
@@ -18,11 +18,11 @@ from tests.sdk.probes.probe import unique
 
 pytestmark = pytest.mark.slow
 
-THINGS = 250
-PASSING = 50
+THINGS = 150
+PASSING = 30
 """Things among them that are removed while somebody walks."""
 PAGE = 19
-ADDED = 60
+ADDED = 40
 """Things that are added at the most, so that no walk goes on for ever."""
 
 Make = Callable[[], str]

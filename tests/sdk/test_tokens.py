@@ -1,6 +1,7 @@
 """Tokens through each SDK: what one may do, and the SDK's own error for what it may not."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,10 @@ class Guarded:
 @pytest.fixture(scope="session")
 def guarded() -> Iterator[Guarded]:
     with running_blockwire(workers=1) as running:
-        (first, _), (foreign, _) = make_token(running, "team-a", "admin"), make_token(running, "team-b")
+        with ThreadPoolExecutor(2) as threads:
+            (first, _), (foreign, _) = threads.map(
+                lambda team: make_token(running, team, "admin"), ("team-a", "team-b")
+            )
         bearer = {"authorization": f"Bearer {first}"}
         with httpx.Client(base_url=running.url, headers=bearer, trust_env=False, timeout=30) as admin:
             yield Guarded(running, admin, foreign)

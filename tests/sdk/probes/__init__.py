@@ -5,7 +5,7 @@
 
 A probe calls the method it is about through the SDK and does all else over plain HTTP, so
 that nothing but this method can be what is refused. It is written once for all SDKs. What
-it answers is how the method does: WORKS unless it says STORED or EMPTY.
+it answers is how the method does: WORKS unless it says STORED.
 """
 
 from tests.sdk.probes import agents, blocks, identities, messages, rest, runs, sends, tools

@@ -16,8 +16,6 @@ Found = dict[str, Any]
 WORKS = "works"
 STORED = "stored only"
 """Kept and given back as it was, but not acted on."""
-EMPTY = "empty"
-"""Answered as V1 answers when there is nothing."""
 EMBEDDING = "openai/text-embedding-3-small"
 _WAIT_S = 15
 
