@@ -20,13 +20,16 @@ KEY_MOST = 200
 _PRINTABLE = re.compile(rb"[\x21-\x7e]{1,%d}" % KEY_MOST)
 
 
-async def run_id_for(call: Call[Any, Any], messages: Sequence[NewMessage]) -> str:
-    """The id of the run that a send begins; `otid` of its messages names it as well as a key does."""
+async def run_id_for(call: Call[Any, Any], messages: Sequence[NewMessage], act: str) -> str:
+    """The id of the run that a send begins; `otid` of its messages names it as well as a key does.
+
+    `act` tells the ways of sending apart: what is kept for a stream is not kept for a blocking send.
+    """
     otids = [message.otid for message in messages if message.otid]
     if len(otids) < len(messages) or b"idempotency-key" in call.headers:
-        return await id_for(call, "run", "messages.create")
+        return await id_for(call, "run", act)
     name = "otid " + " ".join([call.path["agent_id"], *otids])
-    return await call.service.retries.named(call.ws, name, _fingerprint(call, "messages.create"), "run")
+    return await call.service.retries.named(call.ws, name, _fingerprint(call, act), "run")
 
 
 async def id_for(call: Call[Any, Any], prefix: str, act: str) -> str:
