@@ -88,6 +88,10 @@ class Messages:
             created_at=0,
         )
         if run.messages and run.messages[0].answer is not None:
+            if errand is not None:  # it would use up the request, and carry out none of its calls
+                raise Invalid(
+                    "messages", "an answer to a request can only be sent; send it, or plain messages"
+                )
             return await self._answer(ws, run)
         return await self._send(ws, run, waits)
 
