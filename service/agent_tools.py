@@ -4,7 +4,7 @@ A tool may ask for approval wherever it is attached (`default_requires_approval`
 agent's rules may ask for it. Saying no for one agent takes the rule away and
 remembers that the tool's own wish is waived there.
 
-Elsewhere: the tools themselves (toolbox.py); asking (workers/loop.py).
+Elsewhere: the tools themselves (toolbox.py); asking (workers/request.py, approvals.py).
 """
 
 from collections.abc import Mapping

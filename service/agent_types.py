@@ -5,7 +5,7 @@ file compares type names: the style of its loop, the tools and tool rules it sta
 with, its first messages, and how its prompt shows memory.
 
 Elsewhere: what the types say of themselves (service/prompts); the tools (service/tools);
-what a rule does (service/tool_rules). The helper agent that V1 makes for `enable_sleeptime`
+what a rule does (service/tools/rules). The helper agent that V1 makes for `enable_sleeptime`
 does not exist yet: the flag is kept and decides about tools, no second agent is made.
 """
 

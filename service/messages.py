@@ -12,7 +12,7 @@ Elsewhere: how a run goes on (workers/loop.py); how V1 clients see messages
 (http/schemas/messages.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -90,6 +90,10 @@ class Messages:
             created_at=0,
         )
         if run.messages and run.messages[0].answer is not None:
+            if errand is not None:  # it would use up the request, and carry out none of its calls
+                raise Invalid(
+                    "messages", "an answer to a request can only be sent; send it, or plain messages"
+                )
             return await self._answer(ws, run)
         return await self._send(ws, run, waits)
 
@@ -134,9 +138,14 @@ class Messages:
         """
         return await self._store.page(ws, agent_id, page, group_id)
 
-    async def find_all(self, ws: str, page: Page) -> list[Message]:
-        """One page of what all agents have, in the order asked. Raises NotFound for an unknown cursor."""
-        return await self._store.page_of_all(ws, page)
+    async def find_all(
+        self, ws: str, page: Page, keep: Callable[[Message], bool] | None = None
+    ) -> list[Message]:
+        """One page of what all agents have and `keep` says yes to, in the order asked.
+
+        Raises NotFound for an unknown cursor; TooWide where nothing is found among as many as it looks at.
+        """
+        return await self._store.page_of_all(ws, page, keep)
 
     async def read(self, ws: str, message_id: str) -> Message:
         """A message, whosever it is."""

@@ -6,7 +6,7 @@ creating a tool of a name that is there changes that one and keeps its id (V1's 
 Agents keep own tools by id and built-in ones by name (Tool.ref), so a renamed tool
 appears under its new name wherever it is attached, and a deleted one is gone.
 
-Elsewhere: the built-in ones (tools.py); running an own tool (workers/tools/custom.py).
+Elsewhere: the built-in ones (tools/built_in.py); running an own tool (workers/tools/custom.py).
 """
 
 import re

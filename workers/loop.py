@@ -25,14 +25,14 @@ from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
 from service.records.runs import Lease, ModelReply, OpenRun, Run, RunError, Step, StopReason, status_of
 from service.tools.rules import continues, is_terminal, missing_before_exit
-from workers.approvals import answering, request_answered, result_without_running, unfinished
+from workers.approvals import answering, request_answered, unfinished
 from workers.asking import Asker
 from workers.budgets import budget_error, must_stop
 from workers.compaction import Compactor
 from workers.errands import Errands
 from workers.models.base import ModelError
 from workers.models.registry import Models
-from workers.request import answered, tools_now
+from workers.request import answered, results_without_running, tools_now
 from workers.tools.context import ToolContext
 from workers.tools.registry import Tools
 from workers.transcript import Transcript, gather, input_of, refresh
@@ -192,11 +192,16 @@ class Loop:
             await self._store(lease, transcript, asking, messages, "requires_approval")
             return "requires_approval"
         began = time.perf_counter_ns()
-        results = await self._run_tools(lease, transcript, step.id, step.reply.tool_calls, bool(step.answers))
+        given = results_without_running(transcript, step.reply.tool_calls, bool(step.answers))
+        results = await self._run_tools(lease, transcript, step.id, step.reply.tool_calls, given)
         step = step.model_copy(update={"tools_ns": time.perf_counter_ns() - began, "status": "success"})
         assert step.reply is not None
-        transcript.called += [call.name for call in step.reply.tool_calls]
+        called = zip(step.reply.tool_calls, results, strict=True)
+        transcript.called += [call.name for call, result in called if not result.refused]
         stop, why = self._decide(transcript, step.reply, results)
+        if given and not step.answers:
+            stop, why = "invalid_tool_call", ""
+            step = step.model_copy(update={"status": "failed"})
         step = step.model_copy(update={"stop_reason": stop})
         await self._store(lease, transcript, step, self._messages(transcript, step, results, why), stop)
         return stop
@@ -276,9 +281,14 @@ class Loop:
         return stop
 
     async def _run_tools(
-        self, lease: Lease, transcript: Transcript, step_id: str, calls: list[ToolCall], answers: bool
+        self,
+        lease: Lease,
+        transcript: Transcript,
+        step_id: str,
+        calls: list[ToolCall],
+        given: dict[int, ToolReturn],
     ) -> list[ToolReturn]:
-        """What the calls gave, in their order; on a request's calls its caller has the first word.
+        """What the calls gave, in their order; `given`: the results of those that are not to be run.
 
         Those that may run side by side do, then the others one after another.
         """
@@ -288,10 +298,7 @@ class Loop:
             context = ToolContext(self._service, lease, transcript, step_id, calls[index].name, index)
             return await self._tools.run(context, calls[index], allowed)
 
-        results = dict(transcript.results)
-        for index, call in enumerate(calls if answers else ()):
-            if (given := result_without_running(call, transcript.words.get(call.id))) is not None:
-                results[index] = given
+        results = transcript.results | given
         beside = [i for i, call in enumerate(calls) if i not in results and _may_run_beside(transcript, call)]
         results |= dict(zip(beside, await _together([run(index) for index in beside]), strict=True))
         for index in range(len(calls)):

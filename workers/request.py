@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from service.agent_types import type_of
+from service.approvals import failed
 from service.prompts import packed_result
 from service.records.agents import Agent
 from service.records.ids import derived_id
@@ -18,8 +19,8 @@ from service.records.models import ModelEntry
 from service.records.runs import ModelReply, Piece, Step
 from service.records.tools import Tool
 from service.tools.built_in import parameters_of, with_heartbeat
-from service.tools.rules import allowed_tools, forces_call, is_terminal, needs_approval, prefilled
-from workers.approvals import as_told
+from service.tools.rules import allowed_tools, forces_call, is_terminal, misfits, needs_approval, prefilled
+from workers.approvals import as_told, result_without_running
 from workers.models.base import ModelRequest, ToolSpec
 from workers.transcript import Transcript
 
@@ -130,6 +131,33 @@ def answered(transcript: Transcript, step: Step, reply: ModelReply) -> Step:
             "asked": [calls[index].id for index in asked],
             "client_calls": [calls[index].id for index in asked if transcript.is_client(calls[index].name)],
         }
+    )
+
+
+def results_without_running(
+    transcript: Transcript, calls: list[ToolCall], answers: bool
+) -> dict[int, ToolReturn]:
+    """By place, the results of calls that are not run: what the caller said of those he was asked about.
+
+    Of a new answer's calls: what is wrong with arguments that a rule fixes, which ends the turn.
+    """
+    if answers:
+        known = [result_without_running(call, transcript.words.get(call.id)) for call in calls]
+    else:
+        known = [_misfit(transcript, call) for call in calls]
+    return {place: result for place, result in enumerate(known) if result is not None}
+
+
+def _misfit(transcript: Transcript, call: ToolCall) -> ToolReturn | None:
+    fixed = prefilled(transcript.agent.tool_rules or [], call.name, transcript.called)
+    if not fixed or call.name not in tools_now(transcript):
+        return None
+    parameters = parameters_of(transcript.tools[call.name].json_schema or {})
+    wrong = misfits(parameters, fixed)
+    return (
+        failed(call, f"A tool rule fixes arguments that {call.name} does not take: {wrong}")
+        if wrong
+        else None
     )
 
 

@@ -68,8 +68,9 @@ class Transcript:
     def last_result(self) -> str | None:
         """The text of the last tool result of this turn, for rules that depend on it."""
         for message in reversed(self.messages):
-            if message.run_id in self.turn and message.tool_returns:
-                return message.tool_returns[-1].text
+            results = [given for given in message.tool_returns if not given.refused]
+            if message.run_id in self.turn and results:
+                return results[-1].text
         return None
 
 
@@ -119,7 +120,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
         pending_step=open_run.step_id,
         usage=run.usage,
         labels={block.id: block.label for block in blocks},
-        called=[call.name for message in own if message.id != open_request for call in message.tool_calls],
+        called=_called([message for message in own if message.id != open_request]),
         tools=await _tools_of(service, ws, agent) | client_tools(run),
         turn=turn,
         request=requests[0] if requests else None,
@@ -133,6 +134,17 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     for note in await service.leases.notes(ws, run.id):
         _place(transcript.messages, note)
     return transcript
+
+
+def _called(messages: list[Message]) -> list[str]:
+    """The names of the tools that were called, in order; a call that was refused is none."""
+    names: list[str] = []
+    for message in messages:
+        names += [call.name for call in message.tool_calls]
+        for refused in (given for given in message.tool_returns if given.refused):
+            if refused.name in names:
+                del names[len(names) - 1 - names[::-1].index(refused.name)]
+    return names
 
 
 async def _tools_of(service: Service, ws: str, agent: Agent) -> dict[str, Tool]:

@@ -61,7 +61,7 @@ async def send(call: Call[Nothing, SendRequest]) -> Response:
         return await stream(call)
     agent_id = call.path["agent_id"]
     messages, options = new_messages(call.body), run_options(call.body)
-    run_id = await run_id_for(call, messages)
+    run_id = await run_id_for(call, messages, "messages.create")
     begun = await call.service.messages.send(call.ws, agent_id, messages, options, run_id=run_id)
     run = await call.while_connected(call.service.runs.wait(call.ws, begun.id))
     if run.error is not None and run.error.type.startswith("llm_"):
@@ -89,7 +89,7 @@ async def stream(call: Call[Nothing, SendRequest]) -> Response:
             options,
             background=background,
             kind="send_message_streaming",
-            run_id=await run_id_for(call, messages),
+            run_id=await run_id_for(call, messages, "messages.stream"),
         )
     except PendingApproval as refusal:
         return refusal_of_stream(refusal)
@@ -113,7 +113,7 @@ async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
         options.model_copy(update={"output": "steps"}),
         background=True,
         kind="send_message_async",
-        run_id=await run_id_for(call, messages),
+        run_id=await run_id_for(call, messages, "messages.async"),
         callback_url=call.body.callback_url,
         callback_private=private,
     )

@@ -62,7 +62,9 @@ class Route:
     refuses: Mapping[int, tuple[str, Any]] = field(default_factory=dict)
     """Statuses of refusals that others do not have: what one means, and the type of its JSON."""
     scope: Scope | Literal["none"] | None = None
-    """What a token must allow; None: `read` for a GET, else `write`. `none`: no token is asked for."""
+    """What a token must allow; None: `read` for a GET, else `write`. `none`: no token is asked for.
+
+    A POST that keeps nothing and asks no model only reads."""
 
     @property
     def needs(self) -> Scope | Literal["none"]:

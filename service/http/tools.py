@@ -159,10 +159,24 @@ ROUTES = [
     Route("GET", "/v1/tools/count", count, _TAG, int),
     Route("POST", "/v1/tools/", create, _TAG, ToolResponse, example=_SOME),
     Route("PUT", "/v1/tools/", upsert, _TAG, ToolResponse, example=_SOME),
-    Route("POST", "/v1/tools/add-base-tools", add_base_tools, _TAG, list[ToolResponse]),
-    Route("POST", "/v1/tools/search", search, _TAG, list[ToolSearchResult], example={"query": "memory"}),
+    Route("POST", "/v1/tools/add-base-tools", add_base_tools, _TAG, list[ToolResponse], scope="read"),
     Route(
-        "POST", "/v1/tools/generate-schema", generate_schema, _TAG, dict[str, Any], example={"code": _SOURCE}
+        "POST",
+        "/v1/tools/search",
+        search,
+        _TAG,
+        list[ToolSearchResult],
+        example={"query": "memory"},
+        scope="read",
+    ),
+    Route(
+        "POST",
+        "/v1/tools/generate-schema",
+        generate_schema,
+        _TAG,
+        dict[str, Any],
+        example={"code": _SOURCE},
+        scope="read",
     ),
     Route(
         "POST",

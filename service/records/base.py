@@ -22,6 +22,11 @@ def iso(at: Micros) -> str:
     )
 
 
+def micros_of(moment: datetime) -> int:
+    """Since 1970; a moment that names no zone is meant in UTC."""
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
+
+
 class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -23,6 +23,8 @@ class ToolReturn(Record):
     status: Literal["success", "error"] = "success"
     stdout: list[str] | None = None
     stderr: list[str] | None = None
+    refused: bool = False
+    """The tool may not be called where it was; for rules about tools there was no such call."""
 
 
 class Reasoning(Record):

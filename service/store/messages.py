@@ -1,7 +1,7 @@
 """Messages in the store: into an agent's inbox, and out of its history and context."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from service.errors import AgentBusy, NotFound, PendingApproval
 from service.records.base import Page
@@ -94,8 +94,13 @@ class MessageStore:
             raise AgentBusy(agent_id, reply[1])
         return Ready(agent_id=agent_id, generation=int(reply[1]), pool=reply[2]) if reply[1] else None
 
-    async def page_of_all(self, ws: str, page: Page) -> list[Message]:
-        """One page of what all agents have. Raises NotFound for a cursor that is no message."""
+    async def page_of_all(
+        self, ws: str, page: Page, keep: Callable[[Message], bool] | None = None
+    ) -> list[Message]:
+        """One page of what all agents have and `keep` says yes to, asked of a bounded number (TooWide).
+
+        Raises NotFound for a cursor that is no message.
+        """
         for cursor in (page.after, page.before):
             if cursor is not None:
                 await self.read(ws, cursor)
@@ -107,7 +112,7 @@ class MessageStore:
             for agent in sorted(set(names.values())):
                 own = [id for id in ids if names.get(id) == agent]
                 found |= {message.id: message for message in await self.read_many(ws, agent, own)}
-            return [found[id] for id in ids if id in found]
+            return [found[id] for id in ids if id in found and (keep is None or keep(found[id]))]
 
         index = key(ws, "messages")
         return await rows_of(self._store, Creation(index), [Term([index])], page, read)

@@ -1,6 +1,6 @@
 """Tool arguments: what a call of each built-in tool carries, as models.
 
-The schema that a language model is shown is derived from these (tools.py), and what
+The schema that a language model is shown is derived from these (built_in.py), and what
 it sends back is checked by them (calls.py), so the two cannot drift apart.
 """
 

@@ -61,6 +61,34 @@ def prefilled(rules: Sequence[Rule], tool: str, called: Sequence[str]) -> dict[s
     return arguments
 
 
+def misfits(parameters: Mapping[str, Any], fixed: Mapping[str, Any]) -> str:
+    """What of the arguments that a rule fixes such a tool does not take; empty if all fits."""
+    taken = parameters.get("properties") or {}
+    unknown = [f"{name} is no argument of it" for name in fixed if name not in taken]
+    wrong = [
+        f"{name} must be of type {taken[name]['type']}"
+        for name, value in fixed.items()
+        if name in taken and not _is_of(value, taken[name].get("type"))
+    ]
+    return "; ".join([*unknown, *wrong])
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+def _is_of(value: object, type_name: object) -> bool:
+    """Whether a value is of a JSON schema's type; of several, or one that is not known, it is."""
+    known = _TYPES.get(type_name) if isinstance(type_name, str) else None
+    return known is None or (isinstance(value, known) and (isinstance(value, bool) <= (bool in known)))
+
+
 def allowed_tools(
     rules: Sequence[Rule], attached: Sequence[str], called: Sequence[str], last_result: str | None = None
 ) -> list[str]:

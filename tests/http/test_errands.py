@@ -12,7 +12,7 @@ from service import runs
 from service.bootstrap import Service
 from service.records.agents import Agent
 from tests.http.conftest import WS
-from tests.workers.bench import Bench, Entry, says, wait_until
+from tests.workers.bench import Bench, Entry, call, calls, says, wait_until
 
 Ask = Callable[..., Awaitable[httpx.Response]]
 
@@ -183,3 +183,20 @@ async def test_who_waits_for_a_run_that_no_worker_begins_is_told_so(
     assert answer.json()["detail"].startswith("TIMEOUT: no worker has begun run run-")
     assert answer.headers["x-should-retry"] == "false"
     assert len(await bench.service.runs.open_ids(WS, agent.id)) == 1
+
+
+async def test_a_preview_of_an_answer_is_refused_and_the_request_stays_pending(
+    client: httpx.AsyncClient, bench: Bench
+) -> None:
+    """It would use up the request, and none of the calls would ever be carried out."""
+    rule = {"type": "requires_approval", "tool_name": "memory_insert"}
+    agent = await bench.agent({"notes": ""}, tool_rules=[rule])
+    await bench.tell(agent, calls(call("memory_insert", label="notes", new_string="x")), says("Done."))
+    yes = {"messages": [{"type": "approval", "approve": True}]}
+    path = f"/v1/agents/{agent.id}/messages"
+    answer = await client.post(f"{path}/preview-raw-payload", json=yes)
+    assert (answer.status_code, "can only be sent" in answer.json()["detail"]) == (400, True)
+    assert await bench.service.approvals.pending(WS, agent.id) is not None
+    assert (await client.post(f"{path}/async", json=yes)).status_code == 200
+    await bench.carry(agent)
+    assert await bench.text("notes") == "\nx"

@@ -5,7 +5,9 @@ import asyncio
 import httpx
 import pytest
 
+from service.bootstrap import Service
 from tests.http.conftest import Make
+from tests.workers.bench import Bench, wait_until
 
 pytestmark = pytest.mark.anyio
 FIRST = {"X-Stainless-Retry-Count": "0"}
@@ -59,6 +61,26 @@ async def test_the_senders_own_ids_name_a_send(client: httpx.AsyncClient, make_a
     refused = await client.post(f"/v1/agents/{agent}/messages/async", json=body)
     assert refused.status_code == 409
     assert "mine-1" in refused.json()["detail"]
+
+
+async def test_a_send_that_comes_again_another_way_is_a_conflict(
+    client: httpx.AsyncClient, service: Service
+) -> None:
+    """A stream that attached to a run sent without one would have nothing to show of it."""
+    bench = Bench(service)
+    agent = await bench.agent()
+    path = f"/v1/agents/{agent.id}/messages"
+    blocking = asyncio.create_task(client.post(path, json=HELLO, headers=KEY))
+
+    async def sent() -> bool:
+        return bool(await runs_of(client, agent.id))
+
+    await wait_until("the message is sent", sent)
+    await bench.carry(agent)
+    assert (await blocking).status_code == 200
+    for way in ("stream", "async"):
+        assert (await client.post(f"{path}/{way}", json=HELLO, headers=KEY)).status_code == 409
+    assert len(await runs_of(client, agent.id)) == 1
 
 
 async def test_a_key_used_for_something_else_is_a_conflict_and_nothing_is_made(

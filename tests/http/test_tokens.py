@@ -267,6 +267,22 @@ async def test_what_is_changed_with_a_token_says_with_which(
     assert token.id in (await team.history(await service.blocks.read(WS, block["id"])))[-1]["author"]
 
 
+async def test_a_repeated_request_attaches_to_one_of_its_own_token_alone(
+    client: httpx.AsyncClient, issue: Issue
+) -> None:
+    """Two services may say the same at the same time, and the second may have lost its first attempt."""
+    one, other = await issue(name="importer"), await issue(name="importer")
+
+    async def made(secret: str, attempt: int) -> str:
+        headers = bearer(secret) | {"x-stainless-retry-count": str(attempt)}
+        answer = await client.post("/v1/blocks/", json={"label": "a"}, headers=headers)
+        return str(answer.json()["id"])
+
+    first = await made(one, 0)
+    assert await made(other, 1) != first
+    assert await made(one, 1) == first
+
+
 async def test_a_rate_is_kept_over_all_web_processes(
     service: Service, settings: Settings, store: StoreClient, issue: Issue
 ) -> None:

@@ -221,6 +221,30 @@ async def test_a_token_that_may_read_changes_nothing(
     assert await contents(raw(store)) == before
 
 
+async def test_a_post_that_only_reads_is_open_to_a_token_that_may_read(
+    client: httpx.AsyncClient, service: Service, store: StoreClient, ours: World
+) -> None:
+    _, secret = await service.tokens.create(WS, "read")
+    before = await contents(raw(store))
+    paths = {route.path for route in guarded() if route.needs == "read" and route.method != "GET"}
+    assert paths == {
+        "/v1/agents/messages/search",
+        "/v1/runs/{run_id}/stream",
+        "/v1/tools/add-base-tools",
+        "/v1/tools/generate-schema",
+        "/v1/tools/search",
+    }
+    for path, body in (
+        ("agents/messages/search", {"query": ours.mark}),
+        ("tools/add-base-tools", {}),
+        ("tools/generate-schema", {"code": 'def f() -> str:\n    """F."""\n    return ""\n'}),
+        ("tools/search", {"query": "memory"}),
+    ):
+        answer = await client.post(f"/v1/{path}", json=body, headers=bearer(secret))
+        assert answer.status_code == 200, answer.text
+    assert await contents(raw(store)) == before
+
+
 async def test_a_token_that_may_write_makes_no_tokens(
     client: httpx.AsyncClient, service: Service, ours: World
 ) -> None:

@@ -1,11 +1,13 @@
 """Settings: what the environment says, and what it says to a child."""
 
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from service.settings import Settings, environment_for, read_settings, variables_of
+from tests.running import ROOT
 
 
 def test_an_empty_environment_gives_settings_that_work_on_a_fresh_machine() -> None:
@@ -19,6 +21,14 @@ def test_every_setting_has_a_variable_and_its_description_names_it() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description is not None
         assert any(variable in field.description for variable in variables_of(name)), name
+
+
+def test_the_readme_names_every_variable_of_every_setting() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = readme.partition("\n## Settings\n")[2].partition("\n## ")[0]
+    rows = " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+    named = set(re.findall("`([A-Z_]+)`", rows))
+    assert named == {variable for name in Settings.model_fields for variable in variables_of(name)}
 
 
 def test_no_variable_sets_two_things() -> None:

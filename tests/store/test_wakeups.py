@@ -164,3 +164,16 @@ async def test_a_wake_up_that_was_ended_unread_does_not_silence_its_agent(
     assert [ready.agent_id for ready in woken or []] == [agent.id]
     _, open_run = await team.working(agent)
     assert (open_run.run.id, told(open_run)) == ("run-v", [change, change])
+
+
+async def test_what_a_cancelled_wake_up_left_out_is_not_counted_for_the_next(
+    team: Team, wakeups: WakeUpStore
+) -> None:
+    agent = await team.agent()
+    await team.block()
+    (change,) = await team.changes()
+    await wakeups.move(WS, "0-0", change.id, [await team.wake(agent, "run-w", [change] * 1001)])
+    assert await team.service.runs.cancel(WS, "run-w")
+    await wakeups.move(WS, change.id, "9999999999-1", [await team.wake(agent, "run-v", [change])])
+    _, open_run = await team.working(agent)
+    assert (open_run.run.id, told(open_run), open_run.over) == ("run-v", [change], 0)

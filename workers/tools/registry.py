@@ -61,7 +61,7 @@ class Tools:
 def _constrained(call: ToolCall, allowed: list[str]) -> ToolReturn:
     names = ", ".join(allowed) or "none"
     text = f"[ToolConstraintError] Cannot call {call.name}; the tools that may be called now are: {names}"
-    return _error(call, "ToolConstraintError", text)
+    return _error(call, "ToolConstraintError", text).model_copy(update={"refused": True})
 
 
 def _failed(call: ToolCall, refusal: BlockwireError, parts: list[str]) -> ToolReturn:

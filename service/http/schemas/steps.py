@@ -1,7 +1,7 @@
 """Steps on the wire: V1's Step, its metrics, and feedback on it."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +10,7 @@ from service.http.paging import CEILING, LOOKS, PageQuery
 from service.http.schemas.bounds import Name, Names
 from service.http.schemas.runs import completion_details, prompt_details
 from service.records.agents import Agent
-from service.records.base import Micros, iso
+from service.records.base import Micros, iso, micros_of
 from service.records.ids import derived_id
 from service.records.runs import Step, StopReason, Usage
 
@@ -116,10 +116,10 @@ class StepListQuery(PageQuery):
         return self._is_wanted if self.tags or any(one is not None for one in asked) else None
 
     def since(self) -> Micros | None:
-        return None if self.start_date is None else _micros(self.start_date)
+        return None if self.start_date is None else micros_of(self.start_date)
 
     def until(self) -> Micros | None:
-        return None if self.end_date is None else _micros(self.end_date)
+        return None if self.end_date is None else micros_of(self.end_date)
 
     def _is_wanted(self, step: Step) -> bool:
         """None has a trace or a project."""
@@ -148,11 +148,6 @@ class FeedbackQuery(BaseModel):
 class FeedbackRequest(BaseModel):
     feedback: Feedback | None = None
     tags: Names | None = None
-
-
-def _micros(moment: datetime) -> int:
-    """Since 1970; a moment that names no zone is meant in UTC."""
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
 
 
 def step_response(step: Step, agent: Agent | None) -> StepResponse:

@@ -21,7 +21,7 @@ end
 if found[2] ~= 'created' then return {'ended'} end
 redis.call('LREM', K.agent_inbox(agent), 1, run)
 if redis.call('HGET', K.agent_state(agent), 'wake_run') == run then
-  redis.call('HDEL', K.agent_state(agent), 'wake_run')
+  redis.call('HDEL', K.agent_state(agent), 'wake_run', 'wake_over')
   redis.call('DEL', K.agent_woken(agent))
 end
 if redis.call('HGET', K.agent_state(agent), 'answered_by') == run then

@@ -7,6 +7,7 @@ from service.tools.rules import (
     continues,
     forces_call,
     is_terminal,
+    misfits,
     missing_before_exit,
     needs_approval,
     prefilled,
@@ -206,3 +207,24 @@ def test_the_prompt_gets_a_text_naming_what_each_rule_is_about() -> None:
 
 def test_rules_that_speak_to_the_loop_alone_have_no_text() -> None:
     assert texts([rule("run_first"), rule("required_before_exit"), rule("requires_approval")]) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "fits"),
+    [
+        ("string", "x", True),
+        ("string", 1, False),
+        ("integer", 1, True),
+        ("integer", True, False),
+        ("number", 1, True),
+        ("number", 0.5, True),
+        ("boolean", False, True),
+        ("boolean", 0, False),
+        ("array", [], True),
+        ("object", [], False),
+        (None, object(), True),
+        (["string", "null"], 1, True),
+    ],
+)
+def test_what_a_rule_fixes_must_be_of_the_arguments_type(kind: object, value: object, fits: bool) -> None:
+    assert (misfits({"properties": {"x": {"type": kind}}}, {"x": value}) == "") is fits
