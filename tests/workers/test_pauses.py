@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.workers.asking import Asking, ask
 from tests.workers.bench import WS, Bench, call, calls, says
 from workers.wakeups import Dispatcher
 
@@ -51,3 +52,18 @@ async def test_a_run_cancelled_while_its_agent_is_paused_ends(bench: Bench) -> N
     await bench.carry(agent)
     assert (await bench.service.runs.read(WS, run.id)).status == "cancelled"
     assert (await bench.state(agent))["status"] == "idle"
+
+
+async def test_a_reply_that_comes_while_the_agent_is_paused_is_heard_afterwards(bench: Bench) -> None:
+    asking = Asking(bench)
+    one, other = await asking.agent(), await asking.agent(says("Yes."))
+    run = await bench.script(one, calls(ask(other)), says("Fine."))
+    await bench.carry(one)
+    await bench.service.pauses.pause(WS, one.id)
+    await asking.carry_all()
+    assert await asking.status(one) == "idle"
+    assert (await asking.read(run)).status == "running"
+    await bench.service.pauses.resume(WS, one.id)
+    await asking.carry_all()
+    assert (await asking.read(run)).status == "completed"
+    assert "Yes." in (await bench.results(run))[0].text

@@ -25,6 +25,9 @@ from service.tools.arguments import (
 from workers.tools.context import Handler, ToolContext, ToolFailed
 
 PATCH_TRIES = 10
+_REWRITE_AGAIN = (
+    "Rewrite it again so that what they wrote is kept where it matters, or change only your part of it."
+)
 _NUMBERED = re.compile(r"^\s*\d+→", re.MULTILINE)
 _NUMBERED_IN_PATCH = re.compile(r"^[-+ ]?\s*\d+→", re.MULTILINE)
 
@@ -57,7 +60,18 @@ async def memory_replace(context: ToolContext, given: ReplaceArguments) -> str:
 async def memory_rethink(context: ToolContext, given: RethinkArguments) -> str:
     block = await context.editable(given.label)
     text = _clean("new_memory", given.new_memory).expandtabs()
-    return (await context.edit(block, Edit(operation="set", text=text))).block.value
+    if context.was_done():
+        context.learn(block)
+        return block.value
+    edit = Edit(operation="set", text=text, expected_version=context.seen(block))
+    try:
+        return (await context.edit(block, edit)).block.value
+    except EditConflict as conflict:
+        now = block.model_copy(update={"value": conflict.value, "version": conflict.version})
+        text = (
+            f"Nothing was written to memory block {block.label!r}{_moved(context, now)}\n\n{_REWRITE_AGAIN}"
+        )
+        raise ToolFailed("ValueError", text) from None
 
 
 async def memory_finish_edits(context: ToolContext, given: FinishArguments) -> str:
@@ -109,7 +123,10 @@ async def _patch(context: ToolContext, block: Block, patch: str, *, shown: bool)
         return block
     effect_id = context.effect()
     for _ in range(PATCH_TRIES):
-        value = await asyncio.to_thread(apply_patch, block.value, patch)
+        try:
+            value = await asyncio.to_thread(apply_patch, block.value, patch)
+        except PatchFailed as failed:
+            raise ToolFailed("ValueError", f"{failed}{_moved(context, block)}") from None
         edit = Edit(operation="set", text=value, expected_version=block.version)
         try:
             return (await context.edit(block, edit, effect_id, shown=shown)).block
@@ -128,6 +145,7 @@ async def _replace(context: ToolContext, block: Block, old: str, new: str, *, al
     except NoMatch:
         shown = old if len(old) <= 200 else f"{old[:200]}…"
         text = f"Old content {shown!r} not found in the memory block {block.label!r}; copy it exactly"
+        text += _moved(context, block)
         raise ToolFailed("ValueError", text) from None
     except ManyMatches as several:
         lines = ", ".join(str(line) for line in several.lines)
@@ -136,6 +154,15 @@ async def _replace(context: ToolContext, block: Block, old: str, new: str, *, al
         )
         raise ToolFailed("ValueError", text) from None
     return outcome.block.value
+
+
+def _moved(context: ToolContext, block: Block) -> str:
+    """What a refusal adds where others changed the block behind the model's back: the block as it is now."""
+    seen = context.seen(block)
+    if seen is None or block.version <= seen:
+        return ""
+    context.learn(block)
+    return f". Others have changed it since you last saw it; it now reads:\n{block.value}"
 
 
 def _clean(argument: str, text: str, numbered: re.Pattern[str] = _NUMBERED) -> str:

@@ -85,7 +85,7 @@ class ToolContext:
         )
         seen = self.transcript.seen.get(block.id, 0)
         if shown or outcome.block.version <= seen + (1 if outcome.changed else 0):
-            self._learn(outcome.block)
+            self.learn(outcome.block)
         return outcome
 
     async def create(self, fields: BlockFields) -> Block:
@@ -98,7 +98,7 @@ class ToolContext:
             attach_to=self.lease.agent_id,
             lease=self._fence(),
         )
-        self._learn(block)
+        self.learn(block)
         return block
 
     async def detach(self, block: Block) -> None:
@@ -133,7 +133,11 @@ class ToolContext:
         run = self.transcript.run
         return f"{run.id}:{run.step_count}:{self.call}:{self.effects}"
 
-    def _learn(self, block: Block) -> None:
+    def seen(self, block: Block) -> int | None:
+        """The version of a block that the model knows; None for one that it was never told of."""
+        return self.transcript.seen.get(block.id)
+
+    def learn(self, block: Block) -> None:
         """The model knows the block as it is now, so it need not be told of it again."""
         self.transcript.seen[block.id] = block.version
         self.transcript.labels[block.id] = block.label
