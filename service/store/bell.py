@@ -4,6 +4,9 @@ Pub/sub forgets: a listener that must miss nothing reads the truth (a stream, a
 hash) after it began to listen, and again whenever it gets None, which says that
 messages may have been missed while the connection was gone. A listener that
 does not read for long loses messages too, and is told so in the same way.
+
+A connection on which nothing came for a while is asked for a sign of life: one whose other
+end is gone without a word looks just like one that has nothing to say.
 """
 
 import asyncio
@@ -11,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError
 
 from service.store.client import StoreClient
 
@@ -19,7 +22,8 @@ log = structlog.get_logger()
 WAITING_MOST = 1000
 RETRY_S = 0.2
 CONFIRMED_S = 5.0
-QUIET_S = 30.0
+QUIET_S = 5.0
+ASKED = "bell"
 
 
 class Bell:
@@ -106,15 +110,26 @@ class Bell:
             await self._pubsub.aclose()  # type: ignore[no-untyped-call]
 
     async def _read(self) -> None:
+        asked = False
         while True:
             try:
                 message = await self._pubsub.get_message(timeout=QUIET_S)
+                if message is None:
+                    await self._ask_for_life(asked)
             except (RedisError, OSError, RuntimeError) as failure:
                 self._hearing.clear()
                 log.warning("bell.lost", error=type(failure).__name__)
                 await self._reconnect()
+                asked = False
             else:
+                asked = message is None
                 self._take(message or {"type": "nothing"})
+
+    async def _ask_for_life(self, asked: bool) -> None:
+        """Raises ConnectionError when it was asked before, and nothing came."""
+        if asked:
+            raise ConnectionError(f"nothing came for {2 * QUIET_S:g} s, not even what was asked for")
+        await self._pubsub.ping(ASKED)
 
     def _take(self, message: Mapping[str, str]) -> None:
         if message["type"] == "message":

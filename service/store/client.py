@@ -24,7 +24,7 @@ from redis.exceptions import (
 )
 
 from service.errors import StoreUnreachable, Unconfirmed
-from service.store.connections import pool_of
+from service.store.connections import drop_idle, pool_of
 from service.store.keys import key
 from service.store.scripts import Script, load
 
@@ -111,8 +111,7 @@ class StoreClient:
         try:
             return await command()
         except _AWAY as failure:
-            # Whatever befell this connection befell the idle ones too; they need not fail one by one.
-            await self._redis.connection_pool.disconnect(inuse_connections=False)
+            await drop_idle(self._redis.connection_pool)
             raise StoreUnreachable(f"the store does not answer: {type(failure).__name__}") from failure
         except OutOfMemoryError as failure:
             raise StoreUnreachable("the store refuses writes: its memory is full") from failure

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from service.store import bell as bell_module
 from service.store.bell import Bell
 from service.store.client import StoreClient
+from tests.fleet import server
 from tests.store.team import raw, wait_until
 
 pytestmark = pytest.mark.anyio
@@ -244,3 +245,47 @@ async def test_while_its_connection_is_gone_a_bell_hears_nothing(
         assert await next_of(rings) is None
         assert bell.hears("a")
     await bell.close()
+
+
+async def test_a_connection_that_says_nothing_is_asked_and_kept_while_it_answers(
+    real_store: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell_module, "QUIET_S", 0.05)
+    bell = Bell(real_store)
+    with capture_logs() as logs:
+        async with bell.listen("a") as rings:
+            assert await next_of(rings) is None
+            before = (await raw(real_store).info("commandstats")).get("cmdstat_ping", {"calls": 0})["calls"]
+
+            async def was_asked() -> bool:
+                told = await raw(real_store).info("commandstats")
+                return int(told["cmdstat_ping"]["calls"]) >= int(before) + 3
+
+            await wait_until("it was asked three times", was_asked)
+            assert bell.hears("a")
+            await publish(real_store, "a", "1")
+            assert await next_of(rings) == "1"
+    await bell.close()
+    assert logs == []
+
+
+async def test_a_connection_whose_other_end_is_gone_without_a_word_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bell_module, "QUIET_S", 0.1)
+    with server() as one:
+        store = StoreClient.connect(one.url)
+        bell = Bell(store)
+        async with bell.listen("a") as rings:
+            assert await next_of(rings) is None
+            one.pause()
+
+            async def is_deaf() -> bool:
+                return not bell.hears("a")
+
+            await wait_until("the bell knows that it hears nothing", is_deaf)
+            one.go_on()
+            assert await next_of(rings) is None
+            assert bell.hears("a")
+        await bell.close()
+        await store.close()

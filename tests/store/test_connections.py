@@ -13,6 +13,7 @@ from service.store.client import StoreClient
 from service.store.connections import pool_of
 from service.store.examine import address_of, check_url, examine
 from tests.fleet import Fleet, Server, fleet, server
+from tests.store.team import raw
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -115,5 +116,15 @@ async def test_all_connections_in_use_are_an_absence_after_a_while(
         await store.ping()
     lone.go_on()
     await asking
+    await store.ping()
+    await store.close()
+
+
+async def test_dropping_idle_connections_lets_nobody_in_between(lone: Server) -> None:
+    """Else somebody would be given one that is about to be closed."""
+    store = StoreClient.connect(lone.url)
+    await asyncio.gather(store.ping(), store.ping())
+    with pytest.raises(StopIteration):
+        connections.drop_idle(raw(store).connection_pool).send(None)
     await store.ping()
     await store.close()
