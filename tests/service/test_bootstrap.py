@@ -38,7 +38,7 @@ async def test_a_new_store_is_marked(store: StoreClient) -> None:
 
 async def test_a_store_of_another_schema_is_refused_with_the_remedy(store: StoreClient) -> None:
     await raw(store).set(SCHEMA_KEY, "99")
-    with pytest.raises(StoreUnreadable, match=r"schema 99.*reads schema 2.*REDIS_URL"):
+    with pytest.raises(StoreUnreadable, match=r"schema 99.*reads schema 3.*REDIS_URL"):
         await prepare(store)
     assert await store.members("bw:workspaces") == set()
 

@@ -1,5 +1,8 @@
 """Subscriptions: made, listed, deleted; and the cursor that says how far they were told."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from service.errors import Invalid, NotFound
@@ -82,3 +85,65 @@ async def test_a_wake_up_of_nobody_moves_the_cursor_too(team: Team) -> None:
 
 async def test_the_default_workspace_is_always_there(team: Team) -> None:
     assert await team.service.subscriptions.workspaces() == [WS]
+
+
+async def test_another_target_is_found_and_the_old_one_no_more(team: Team) -> None:
+    agent, block = await team.agent(), await team.block(label="a", tags=["t"])
+    rooms = team.service.subscriptions
+    one = await team.subscribe(agent, block_id=block.id)
+
+    async def concerned() -> list[str]:
+        cursor = await team.service.changes.last_id(WS)
+        await team.edit(block, "append", "x")
+        (change,) = await team.service.changes.after(WS, cursor)
+        return [found.id for found in (await rooms.concerned(WS, [change]))[change.id]]
+
+    assert await concerned() == [one.id]
+    for target in ({"label": "b"}, {"label_glob": "z*"}, {"agent_tag": "x"}):
+        await rooms.update(WS, agent.id, one.id, SubscriptionFields.model_validate(target))
+        assert await concerned() == []
+    for target in ({"block_tag": "t"}, {"label_glob": "?"}, {"label": "a"}):
+        await rooms.update(WS, agent.id, one.id, SubscriptionFields.model_validate(target))
+        assert await concerned() == [one.id]
+    await rooms.delete(WS, agent.id, one.id)
+    assert await concerned() == []
+    assert [name for name in await team.names() if name.startswith("subscription")] == []
+
+
+async def test_two_who_change_a_subscription_at_once_lose_nothing(team: Team) -> None:
+    agent = await team.agent()
+    one = await team.subscribe(agent, label="a")
+    asked: list[dict[str, Any]] = [{"debounce_ms": 5}, {"own_edits": True}, {"template": "x"}]
+    rooms = team.service.subscriptions
+    await asyncio.gather(
+        *(rooms.update(WS, agent.id, one.id, SubscriptionFields(**fields)) for fields in asked)
+    )
+    found = await rooms.read(WS, agent.id, one.id)
+    assert (found.debounce_ms, found.own_edits, found.template) == (5, True, "x")
+
+
+async def test_subscriptions_that_every_change_is_held_against_have_a_bound(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.subscriptions.WIDE_MOST", 2)
+    agent = await team.agent()
+    await team.subscribe(agent, label_glob="a*")
+    one = await team.subscribe(agent, agent_tag="a")
+    for target in ({"label_glob": "b*"}, {"agent_tag": "b"}):
+        with pytest.raises(Invalid, match="at most 2 subscriptions of this kind") as refusal:
+            await team.subscribe(agent, **target)
+        assert refusal.value.field in target
+    await team.service.subscriptions.update(WS, agent.id, one.id, SubscriptionFields(label_glob="c*"))
+    await team.subscribe(agent, label="a")
+
+
+async def test_what_was_changed_while_a_subscription_was_off_is_not_told(team: Team) -> None:
+    agent, block = await team.agent(), await team.block()
+    one = await team.subscribe(agent, block_id=block.id, active=False)
+    await team.edit(block, "append", "x")
+    rooms = team.service.subscriptions
+    await rooms.update(WS, agent.id, one.id, SubscriptionFields(active=True))
+    await team.edit(block, "append", "y")
+    changes = await team.service.changes.after(WS, one.since)
+    concerned = await rooms.concerned(WS, changes)
+    assert [len(concerned[change.id]) for change in changes] == [0, 1]

@@ -1,7 +1,8 @@
 """Anthropic: a ModelRequest in the Messages protocol, and its stream back as one reply.
 
 The system prompt is one block with a cache breakpoint: tools and prompt, which
-stay the same between the steps of a run, are paid for once. Messages alternate
+stay the same between the steps of a run, are paid for once. So is what was said
+up to the last call: where it ended and where this one ends is marked too. Messages alternate
 between user and assistant there, so neighbours of one role become one message,
 results of tools are a user's, and a later note is user text. Thinking goes back
 with its signature, unchanged; thinking of other providers has none and is left out.
@@ -45,6 +46,8 @@ _VERSION = re.compile(r"-(\d{1,2})(?:-(\d{1,2}))?(?=-|$)")
 _NEWEST = (99, 0)
 _NOT_CLAUDE = (0, 0)
 _CONTINUES = "(The conversation goes on from here.)"
+_KEPT = {"type": "ephemeral"}
+_NEVER_MARKED = ("thinking", "redacted_thinking")
 
 
 class AnthropicModel:
@@ -116,10 +119,10 @@ def _body(request: ModelRequest) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": request.model,
         "max_tokens": max_tokens,
-        "messages": _alternating(messages),
+        "messages": _marked(_alternating(messages)),
     }
     if request.system.strip():
-        body["system"] = [{"type": "text", "text": request.system, "cache_control": {"type": "ephemeral"}}]
+        body["system"] = [{"type": "text", "text": request.system, "cache_control": _KEPT}]
     if request.tools:
         body["tools"] = [
             {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
@@ -178,6 +181,27 @@ def _alternating(messages: list[Message]) -> list[dict[str, Any]]:
     if turns[-1]["role"] == "assistant":
         turns.append(note)
     return turns
+
+
+def _marked(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The turns with a breakpoint where this request ends, and one where the one before it ended.
+
+    The next call of the run sends all of this again and adds to it, notes of others' edits too, so it is paid
+    for once. The earlier mark is found again even if the turn since then was a very long one. The words that
+    stand in where nobody spoke will not be there again, so they are behind the last mark.
+    """
+    lasting = [turn for turn in turns if not _stands_in(turn)]
+    earlier = [turn for turn in lasting[:-1] if turn["role"] == "user"]
+    for turn in lasting[-1:] + earlier[-1:]:
+        for at in range(len(turn["content"]) - 1, -1, -1):
+            if turn["content"][at]["type"] not in _NEVER_MARKED:
+                turn["content"][at] = turn["content"][at] | {"cache_control": _KEPT}
+                break
+    return turns
+
+
+def _stands_in(turn: dict[str, Any]) -> bool:
+    return bool(turn["content"] == [{"type": "text", "text": _CONTINUES}])
 
 
 def _thoughts(message: Message) -> list[dict[str, Any]]:

@@ -199,7 +199,11 @@ async def test_parts_become_text_and_images(standin: Standin, model: AnthropicMo
         {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}},
         {"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "R0lG"}},
         {"type": "text", "text": "(A part of type image was left out.)"},
-        {"type": "text", "text": "(A part of type video was left out.)"},
+        {
+            "type": "text",
+            "text": "(A part of type video was left out.)",
+            "cache_control": {"type": "ephemeral"},
+        },
     ]
 
 
