@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from tests.faults.scene import WORKERS, Scene
 from tests.faults.tally import Tally, kept_of
 from tests.scenarios.api import Api, Found, turn
+from tests.store.team import wait_until
 
 PRIVATE = 8
 PER_RUN = 5
@@ -89,12 +90,15 @@ async def _work(api: Api, member: Member, who: str, edits: int, rng: random.Rand
         assert ended["status"] == "completed", ended
 
 
+async def _are_there(scene: Scene) -> bool:
+    return all(scene.events(worker, "worker.started") for worker in WORKERS)
+
+
 async def _kill_now_and_then(scene: Scene, every_s: float) -> None:
     """One of the two in turn, when both are there."""
     for name in itertools.cycle(WORKERS):
         await asyncio.sleep(every_s)
-        while not all(scene.events(worker, "worker.started") for worker in WORKERS):
-            await asyncio.sleep(0.1)
+        await wait_until("both workers are there", lambda: _are_there(scene))
         scene.kill(name)
         scene.revive(name)
 

@@ -20,6 +20,7 @@ from service.errors import BlockwireError, CannotUndo, IdReused, Invalid
 from service.queue import PREFIXES
 from service.records.agents import NewAgent
 from service.records.blocks import BlockFields, Edit, EditOutcome
+from service.records.subscriptions import SubscriptionFields
 from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.keys import key
@@ -273,7 +274,7 @@ class BlockMachine(RuleBasedStateMachine):
         if id not in self.plain.blocks:
             return
         what = {"block_id": id} if label is None else {"label": label}
-        self.do(self.rooms.subscriptions.create(WS, agent, **what))
+        self.do(self.rooms.subscriptions.create(WS, agent, SubscriptionFields.model_validate(what)))
         self.plain.watch(agent, label or id)
 
     @rule()
