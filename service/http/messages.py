@@ -201,18 +201,6 @@ async def modify(call: Call[Nothing, Nothing]) -> Response:
     raise WrongMethod((), "Messages cannot be edited")
 
 
-async def search(call: Call[Nothing, Nothing]) -> Response:
-    """Refused: messages are not searched across agents
-
-    V1's own server did so with a vector service only. An agent searches its own with `conversation_search`.
-    """
-    raise WrongMethod(
-        (),
-        "Messages are not searched across agents: list them with GET /v1/messages/; "
-        "an agent searches its own with its tool conversation_search",
-    )
-
-
 def chronological(page: Page) -> Page:
     """The page for a list that is shown oldest first whichever end it is taken from.
 
@@ -262,15 +250,6 @@ ROUTES = [
     Route("POST", f"{_PATH}/cancel", cancel, "Messages", dict[str, str], example=_SOME_RUN),
     Route("GET", _PATH, find, "Messages", list[ApiMessage]),
     Route("PATCH", f"{_PATH}/{{message_id}}", modify, "Messages", refuses={405: ("Never", Error)}),
-    Route("POST", "/v1/messages/search", search, "Messages", refuses={405: ("Never", Error)}, scope="read"),
-    Route(
-        "POST",
-        "/v1/agents/messages/search",
-        search,
-        "Messages",
-        refuses={405: ("Never", Error)},
-        scope="read",
-    ),
     Route(
         "GET",
         "/v1/messages/",

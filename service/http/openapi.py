@@ -129,7 +129,7 @@ def _operation_name(route: Route) -> str:
     name = route.handler.__name__
     if "system-prompt" in route.path:
         return f"{name}_system_prompt"
-    return f"{name}_of_agents" if route.path == "/v1/agents/messages/search" else name
+    return name
 
 
 def _path_parameter(name: str) -> dict[str, Any]:

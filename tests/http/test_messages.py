@@ -275,11 +275,3 @@ async def test_streaming_is_422_for_a_legacy_caller(client: httpx.AsyncClient, a
 async def test_a_message_cannot_be_edited(client: httpx.AsyncClient, agent: dict[str, Any]) -> None:
     answer = await client.patch(path(agent, f"/{agent['message_ids'][0]}"), json={"content": "x"})
     assert (answer.status_code, answer.json()) == (405, {"detail": "Messages cannot be edited"})
-
-
-@pytest.mark.parametrize("path", ["/v1/messages/search", "/v1/agents/messages/search"])
-async def test_messages_are_not_searched_across_agents(client: httpx.AsyncClient, path: str) -> None:
-    answer = await client.post(path, json={"query": "heron"})
-    assert answer.status_code == 405
-    assert "conversation_search" in answer.json()["detail"]
-    assert answer.headers["allow"] == ""

@@ -89,3 +89,23 @@ async def test_what_cannot_be_looked_for_is_refused(
     client: httpx.AsyncClient, asked: dict[str, Any], status: int
 ) -> None:
     assert (await client.post(PATH, json=asked)).status_code == status
+
+
+async def test_the_form_of_1_x_shows_what_was_said_and_by_which_agent(
+    client: httpx.AsyncClient, bench: Bench
+) -> None:
+    one, other = await bench.agent({"notes": "heron"}), await bench.agent()
+    insert = call("memory_insert", label="notes", new_string="heron")
+    await bench.tell(one, calls(insert), says("The heron stands in the reeds."))
+    await bench.tell(other, says("A Heron flies."))
+    answer = await client.post("/v1/messages/search", json={"query": "heron", "search_mode": "fts"})
+    assert answer.status_code == 200, answer.text
+    hits = [hit for hit in answer.json() if hit["message_type"] == "assistant_message"]
+    assert [(hit["content"], hit["agent_id"]) for hit in hits if hit["content"]] == [
+        ("A Heron flies.", other.id),
+        ("The heron stands in the reeds.", one.id),
+    ]
+    assert all(hit["message_id"].startswith("message-") and hit["created_at"] for hit in hits)
+    own = await client.post("/v1/messages/search", json={"query": "flies", "agent_id": one.id})
+    assert own.json() == []
+    assert (await client.post("/v1/messages/search", json={})).status_code == 422

@@ -1,7 +1,7 @@
 """Searches on the wire: what is looked for in messages, and V1's form of a message as it is stored."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,11 @@ from service.records.base import Page, iso, micros_of
 from service.records.messages import Message
 
 MessageRole = Literal["assistant", "user", "tool", "function", "system", "approval"]
+_HIT_KINDS: dict[str, Any] = {
+    "system": "system_message",
+    "user": "user_message",
+    "assistant": "assistant_message",
+}
 _RANK_BASE = 60
 """The usual constant of reciprocal rank fusion."""
 
@@ -44,6 +49,41 @@ class MessageSearchRequest(BaseModel):
             and (self.end_date is None or message.created_at <= micros_of(self.end_date))
             and all(word in text for word in (self.query or "").casefold().split())
         )
+
+
+class AllMessagesSearchRequest(BaseModel):
+    query: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
+        description=f"words that occur in the text, in any case; {LOOKS}"
+    )
+    search_mode: Literal["vector", "fts", "hybrid"] = Field(
+        default="hybrid", description="accepted; it is a full-text search whatever it says"
+    )
+    agent_id: Name | None = None
+    conversation_id: Literal["default"] | None = Field(
+        default=None, description="`default`; there are no other conversations"
+    )
+    limit: int = Field(default=50, ge=1, le=100)
+    start_date: datetime | None = Field(default=None, description="only messages made since then")
+    end_date: datetime | None = Field(default=None, description="only messages made until then")
+
+    def page(self) -> Page:
+        return Page(limit=self.limit, descending=True)
+
+    def wants(self, message: Message) -> bool:
+        """Whether a message is what is looked for: results of tools and requests are not shown so."""
+        asked = self.model_dump(include={"query", "agent_id", "start_date", "end_date"})
+        return message.role in _HIT_KINDS and MessageSearchRequest(**asked).wants(message)
+
+
+class MessageSearchHit(BaseModel):
+    """A message that was found, with the agent it belongs to."""
+
+    message_type: Literal["system_message", "user_message", "assistant_message"]
+    content: str
+    message_id: str
+    agent_id: str | None = None
+    conversation_id: str | None = None
+    created_at: str
 
 
 class StoredMessage(BaseModel):
@@ -100,6 +140,19 @@ def search_results(found: list[Message]) -> list[MessageSearchResult]:
             rrf_score=1 / (_RANK_BASE + rank),
         )
         for rank, message in enumerate(found, start=1)
+    ]
+
+
+def search_hits(found: list[Message]) -> list[MessageSearchHit]:
+    return [
+        MessageSearchHit(
+            message_type=_HIT_KINDS[message.role],
+            content=message.plain_text(),
+            message_id=message.id,
+            agent_id=message.agent_id,
+            created_at=iso(message.created_at),
+        )
+        for message in found
     ]
 
 
