@@ -31,7 +31,7 @@ class Questions:
     """The room of questions, for those who ask and those who answer."""
 
     def __init__(self, store: StoreClient, settings: Settings, queue: Queue, bell: Bell) -> None:
-        self._store = QuestionStore(store)
+        self._store = QuestionStore(store, settings.budget)
         self._queue = queue
         self._bell = bell
         self._answered_within_s = settings.model_timeout_s + GRACE_S
@@ -49,12 +49,15 @@ class Questions:
                 await self._store.drop(ws, id)
 
     async def take(self, ws: str, id: str) -> Question | None:
-        """A question, for the one worker that is to ask it."""
+        """A question, for the one worker that is to ask it.
+
+        Raises BudgetSpent for one that it has taken and is to answer without asking.
+        """
         return await self._store.take(ws, id)
 
-    async def answer(self, ws: str, id: str, answer: Answer) -> bool:
-        """Leaves the answer. False when nobody waits for it any more."""
-        return await self._store.answer(ws, id, answer)
+    async def answer(self, ws: str, id: str, answer: Answer, *, asked: bool = True) -> bool:
+        """Leaves the answer. False when nobody waits for it any more. `asked`: a model was asked for it."""
+        return await self._store.answer(ws, id, answer, asked)
 
     async def _answer(self, ws: str, id: str, rings: "asyncio.Queue[str | None]") -> Answer:
         began = monotonic()

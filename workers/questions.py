@@ -7,10 +7,11 @@ that: every provider knows how to ask for such a call.
 import structlog
 
 from service.bootstrap import Service
-from service.errors import Invalid, UnknownModel
+from service.errors import BudgetSpent, Invalid, UnknownModel
 from service.records.messages import Message
 from service.records.questions import Answer, Question
 from service.records.runs import ModelReply, RunError
+from workers.budgets import budget_error
 from workers.models.base import ModelError, ModelRequest, ToolSpec
 from workers.models.registry import Models
 
@@ -28,7 +29,13 @@ class Questioner:
 
     async def carry(self, ws: str, id: str) -> None:
         """One question to its answer, unless somebody else has it. Raises StoreUnreachable."""
-        question = await self._service.questions.take(ws, id)
+        try:
+            question = await self._service.questions.take(ws, id)
+        except BudgetSpent as refusal:
+            log.error("question.overspent", error=str(refusal))
+            refused = Answer(error=budget_error(str(refusal)))
+            await self._service.questions.answer(ws, id, refused, asked=False)
+            return
         if question is None:
             return
         try:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.errors import AgentPaused, BudgetSpent, LeaseLost
-from service.records.budgets import Budget, Spent
+from service.records.budgets import Budget
 from service.records.messages import Message
 from service.records.runs import Lease, OpenRun, Ready, Run, RunError, Step, StopReason, Usage, status_of
+from service.store.budgets import limits_of, spent_of
 from service.store.client import Reply, StoreClient, flat
 from service.store.keys import key
 from service.store.messages import body_of
@@ -18,14 +19,6 @@ def _fenced(reply: Reply, lease: Lease) -> Reply:
     if reply[0] == "fence":
         raise LeaseLost(lease.agent_id)
     return reply
-
-
-def _spent(words: Sequence[str]) -> Spent:
-    """The budget that a script names as used up."""
-    owner, what, limit, free_at = words
-    return Spent.model_validate(
-        {"owner": owner, "what": what, "limit": limit, "free_at": int(free_at) * 1000}
-    )
 
 
 def _messages(messages: Sequence[Message]) -> str:
@@ -47,9 +40,8 @@ class LeaseStore:
         self, store: StoreClient, run_seconds: int, budget: Budget | None = None, run_tries: int = 5
     ) -> None:
         """`budget`: of each workspace; `run_tries`: workers that a run may lose."""
-        limits = budget or Budget()
         self._run_tries = run_tries
-        self._limits = (limits.tokens_per_hour or 0, limits.steps_per_hour or 0)
+        self._limits = limits_of(budget)
         self._store = store
         self._run_seconds = run_seconds
 
@@ -81,7 +73,7 @@ class LeaseStore:
         if reply[0] != "run":
             return None
         found = to_open_run(flat(reply[2]))
-        return found.model_copy(update={"spent": _spent(reply[3:])}) if reply[3:] else found
+        return found.model_copy(update={"spent": spent_of(reply[3:])}) if reply[3:] else found
 
     async def open_run(
         self, lease: Lease, run: Run, prompt: str, seen: Mapping[str, int], message_0: Message
@@ -189,7 +181,7 @@ class LeaseStore:
             lease,
         )
         if reply[0] == "spent":
-            raise BudgetSpent(_spent(reply[1:]).told())
+            raise BudgetSpent(spent_of(reply[1:]).told())
         if reply[0] == "paused":
             raise AgentPaused(lease.agent_id)
         return woken(reply)

@@ -10,12 +10,15 @@ from service.queue import PREFIXES
 from service.records.agents import Agent, AgentFields
 from service.records.budgets import Budget
 from service.records.messages import Answer, CallAnswer, NewMessage
+from service.records.questions import Question
 from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.keys import key
+from service.store.questions import QuestionStore
 from service.store.queue import QueueStore
 from tests.store.team import raw
 from tests.workers.bench import PERSON, WS, Bench, WorkerKilled, call, calls, says
+from workers.questions import Questioner
 from workers.wakeups import Dispatcher
 
 pytestmark = pytest.mark.anyio
@@ -169,3 +172,25 @@ async def test_an_errand_that_asks_a_model_needs_room_one_that_asks_none_does_no
     run = await bench.service.messages.send(WS, agent.id, messages, kind=kind, errand={})
     await bench.carry(agent)
     assert (await bench.service.runs.read(WS, run.id)).stop_reason == stop
+
+
+async def test_a_question_beside_all_agents_uses_the_workspaces_budget_too(poor: Bench) -> None:
+    questioner = Questioner(poor.service, poor.models)
+    store = QuestionStore(poor.service.store)
+    answers = []
+    for id in ("question-1", "question-2"):
+        await store.put(WS, id, Question(model="offline/extractive", prompt="Count."), 60)
+        await questioner.carry(WS, id)
+        answers.append((await store.look(WS, id))[1])
+    first, second = answers
+    assert first is not None
+    assert first.error is None
+    assert second is not None
+    assert second.error is not None
+    assert second.error.type == "llm_insufficient_credits"
+    assert "the budget of this workspace is used up: 1 steps per hour" in second.error.message
+    used = await poor.service.store.hash(key(WS, "spent"))
+    assert sum(int(number) for bucket, number in used.items() if bucket.startswith("steps:")) == 1
+    assert sum(int(number) for number in used.values()) > 1
+    run = await poor.tell(await poor.agent(), says("One."))
+    assert run.stop_reason == "insufficient_credits"

@@ -1,8 +1,9 @@
 -- Budgets: what an agent and its workspace used in the last hour, in buckets of a minute that end by themselves.
 -- run_usage(agent, run, usage, steps): the usage of a run (JSON), and what it grew by counted, with so many steps.
 -- spent(agent, tokens, steps): the budget that is used up: {agent or 'workspace', 'tokens' or 'steps', how many an hour,
--- ms at which there is room again}, or nil; of several the one that is free last. The agent's own are in its hash;
--- tokens, steps: what the workspace may use, 0 without a limit.
+-- ms at which there is room again}, or nil; of several the one that is free last. The agent's own are in its hash, if
+-- there is an agent; tokens, steps: what the workspace may use, 0 without a limit.
+-- count(hash, what, number): so much was used now.
 -- include: clock
 local MINUTES = 60
 local MINUTE = math.floor(MILLIS / 60000)
@@ -54,12 +55,14 @@ local function free_at(hash, what, limit)
 end
 
 local function spent(agent, tokens, steps)
-  local own = redis.call('HMGET', K.agent(agent), 'tokens_per_hour', 'steps_per_hour')
+  local budgets = {{'workspace', K.spent(), 'tokens', tokens}, {'workspace', K.spent(), 'steps', steps}}
+  if agent then
+    local own = redis.call('HMGET', K.agent(agent), 'tokens_per_hour', 'steps_per_hour')
+    table.insert(budgets, {agent, K.agent_spent(agent), 'tokens', own[1]})
+    table.insert(budgets, {agent, K.agent_spent(agent), 'steps', own[2]})
+  end
   local last, latest
-  for _, budget in ipairs({
-    {agent, K.agent_spent(agent), 'tokens', own[1]}, {agent, K.agent_spent(agent), 'steps', own[2]},
-    {'workspace', K.spent(), 'tokens', tokens}, {'workspace', K.spent(), 'steps', steps},
-  }) do
+  for _, budget in ipairs(budgets) do
     local limit = budget[4] and tonumber(budget[4]) or 0
     local at = limit > 0 and free_at(budget[2], budget[3], limit)
     if at and (not latest or at > latest) then
