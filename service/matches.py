@@ -28,8 +28,12 @@ class Matches:
         """By the id of a change those it concerns; oldest first."""
         telling = [change for change in changes if change.kind in TELLING]
         places = {change.id: _places(change) for change in telling}
-        filed = await self._store.filed(ws, sorted({place for some in places.values() for place in some}))
-        wide = await self._wide(ws, telling)
+        if not telling:
+            return {}
+        filed, sought = await self._store.filed(
+            ws, sorted({place for some in places.values() for place in some})
+        )
+        wide = await self._wide(ws, telling, sought) if sought else {}
         ids = {
             change.id: {id for place in places[change.id] for id in filed[place]}
             | wide.get((change.block_id, change.label), set())
@@ -42,11 +46,10 @@ class Matches:
             for change in telling
         }
 
-    async def _wide(self, ws: str, changes: Sequence[Change]) -> Mapping[tuple[str, str], set[str]]:
+    async def _wide(
+        self, ws: str, changes: Sequence[Change], wide: Mapping[str, tuple[str, str]]
+    ) -> Mapping[tuple[str, str], set[str]]:
         """By block and label the ids of those that no place finds."""
-        wide = await self._store.wide(ws)
-        if not wide or not changes:
-            return {}
         blocks = {(change.block_id, change.label) for change in changes}
         globs = {id: sought for id, (kind, sought) in wide.items() if kind == "glob"}
         tags = {id: sought for id, (kind, sought) in wide.items() if kind == "agents"}

@@ -80,19 +80,15 @@ class SubscriptionStore:
         texts, *states = await self._store.together(commands)
         return [_subscription(text, state) for text, state in zip(texts, states, strict=True) if text]
 
-    async def filed(self, ws: str, places: Sequence[str]) -> dict[str, list[str]]:
-        """place -> ids of what is filed there."""
-        if not places:
-            return {}
-        found = await self._store.together(
-            [("SMEMBERS", key(ws, "subscriptions_filed", place)) for place in places]
-        )
-        return {place: sorted(ids) for place, ids in zip(places, found, strict=True)}
-
-    async def wide(self, ws: str) -> dict[str, tuple[str, str]]:
-        """id -> (`glob` or `agents`, what it looks for) of those that no place finds."""
-        found = await self._store.hash(key(ws, "subscriptions_wide"))
-        return {id: (kind, sought) for id, text in found.items() for kind, _, sought in [text.partition(":")]}
+    async def filed(
+        self, ws: str, places: Sequence[str]
+    ) -> tuple[dict[str, set[str]], dict[str, tuple[str, str]]]:
+        """place -> ids of what is filed there; of those that no place finds id -> (`glob` or `agents`, what
+        it looks for). In one round trip."""
+        commands = [("SMEMBERS", key(ws, "subscriptions_filed", place)) for place in places]
+        *found, wide = await self._store.together([*commands, ("HGETALL", key(ws, "subscriptions_wide"))])
+        sought = {id: (kind, what) for id, text in wide.items() for kind, _, what in [text.partition(":")]}
+        return dict(zip(places, found, strict=True)), sought
 
     async def attached_to(self, ws: str, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         """Of pairs (block, tag) those whose block is attached to an agent with that tag."""

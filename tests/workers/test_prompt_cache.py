@@ -1,6 +1,6 @@
-"""The provider's prompt cache: what a run sends again is the same, to the letter, and marked.
+"""The provider's prompt cache: what a run sends again is the same to the letter, and marked.
 
-Anthropic caches up to a marked block, and finds it again if everything before the mark is as it was.
+Anthropic caches up to a marked block, and finds that again if everything before the mark is as it was.
 """
 
 import json
