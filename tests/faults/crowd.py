@@ -9,14 +9,19 @@ import itertools
 import random
 from dataclasses import dataclass, field
 
-from tests.faults.scene import WORKERS, Scene
+from tests.faults.scene import PATIENCE_S, WORKERS, Scene
 from tests.faults.tally import Tally, kept_of
+<<<<<<< HEAD
 from tests.scenarios.api import Api, Found, turn
 from tests.store.team import wait_until
+=======
+from tests.scenarios.api import ENDED, Api, Found, turn, wait_until
+>>>>>>> faults
 
 PRIVATE = 8
 PER_RUN = 5
 """Edits of one message; the next one begins with a fresh prompt."""
+LOOK_S, LONGEST_S = 0.3, 900
 KINDS = ("memgpt_agent", "letta_v1_agent")
 
 
@@ -85,9 +90,15 @@ async def _work(api: Api, member: Member, who: str, edits: int, rng: random.Rand
         last = turn("send_message", message="Done.") if member.kind == "memgpt_agent" else {"text": "Done."}
         run = await api.send(member.id, *(one for one, _ in turns), last)
         member.wrote.append((run, [mark for _, mark in turns]))
+    last_run = member.wrote[-1][0]
+
+    async def done() -> bool:
+        await asyncio.sleep(LOOK_S)
+        return await api.status(last_run) in ENDED
+
+    await wait_until("the last run had ended", done, LONGEST_S)
     for run, _ in member.wrote:
-        ended = await api.ended(run, 600)
-        assert ended["status"] == "completed", ended
+        assert await api.status(run) == "completed", await api.run(run)
 
 
 async def _are_there(scene: Scene) -> bool:
@@ -96,9 +107,17 @@ async def _are_there(scene: Scene) -> bool:
 
 async def _kill_now_and_then(scene: Scene, every_s: float) -> None:
     """One of the two in turn, when both are there."""
+
+    async def both_run() -> bool:
+        return all(scene.events(worker, "worker.started") for worker in WORKERS)
+
     for name in itertools.cycle(WORKERS):
         await asyncio.sleep(every_s)
+<<<<<<< HEAD
         await wait_until("both workers are there", lambda: _are_there(scene))
+=======
+        await wait_until("both workers ran", both_run, PATIENCE_S)
+>>>>>>> faults
         scene.kill(name)
         scene.revive(name)
 

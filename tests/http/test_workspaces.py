@@ -229,6 +229,7 @@ async def test_a_post_that_only_reads_is_open_to_a_token_that_may_read(
     paths = {route.path for route in guarded() if route.needs == "read" and route.method != "GET"}
     assert paths == {
         "/v1/agents/messages/search",
+        "/v1/messages/search",
         "/v1/runs/{run_id}/stream",
         "/v1/tools/add-base-tools",
         "/v1/tools/generate-schema",
