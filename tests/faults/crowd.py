@@ -11,12 +11,7 @@ from dataclasses import dataclass, field
 
 from tests.faults.scene import PATIENCE_S, WORKERS, Scene
 from tests.faults.tally import Tally, kept_of
-<<<<<<< HEAD
-from tests.scenarios.api import Api, Found, turn
-from tests.store.team import wait_until
-=======
 from tests.scenarios.api import ENDED, Api, Found, turn, wait_until
->>>>>>> faults
 
 PRIVATE = 8
 PER_RUN = 5
@@ -101,10 +96,6 @@ async def _work(api: Api, member: Member, who: str, edits: int, rng: random.Rand
         assert await api.status(run) == "completed", await api.run(run)
 
 
-async def _are_there(scene: Scene) -> bool:
-    return all(scene.events(worker, "worker.started") for worker in WORKERS)
-
-
 async def _kill_now_and_then(scene: Scene, every_s: float) -> None:
     """One of the two in turn, when both are there."""
 
@@ -113,11 +104,7 @@ async def _kill_now_and_then(scene: Scene, every_s: float) -> None:
 
     for name in itertools.cycle(WORKERS):
         await asyncio.sleep(every_s)
-<<<<<<< HEAD
-        await wait_until("both workers are there", lambda: _are_there(scene))
-=======
         await wait_until("both workers ran", both_run, PATIENCE_S)
->>>>>>> faults
         scene.kill(name)
         scene.revive(name)
 
