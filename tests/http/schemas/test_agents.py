@@ -68,7 +68,16 @@ AGENT = Agent(
 BLOCK = Block(id=BLOCK_ID, label="notes", value="x", version=3, chars=1, created_at=1, updated_at=1)
 
 
-OURS = {"pool", "source_ids", "include_default_source", "project", "memory_variables", "actor_id"}
+OURS = {
+    "budget",
+    "paused_at",
+    "pool",
+    "source_ids",
+    "include_default_source",
+    "project",
+    "memory_variables",
+    "actor_id",
+}
 
 
 def test_an_answer_has_every_field_of_v1_the_pool_and_what_was_only_kept() -> None:
