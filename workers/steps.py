@@ -107,6 +107,7 @@ class Stepper:
             return step, RunError(type="llm_bad_request", message=str(refusal))
         step = answered(transcript, step, reply)
         step = step.model_copy(update={"model_ns": time.perf_counter_ns() - began})
+        await self._service.leases.store_answer(lease, step)
         log.info(
             "step.answered",
             step_id=step.id,
@@ -116,7 +117,6 @@ class Stepper:
             ms=(step.model_ns or 0) // 1_000_000,
             tokens=reply.usage.total_tokens,
         )
-        await self._service.leases.store_answer(lease, step)
         if sent is not None:
             await self._asker.keep_trace(lease, step, sent)
         return step, None
