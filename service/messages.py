@@ -131,12 +131,14 @@ class Messages:
         log.info("message.sent", workspace=ws, agent_id=run.agent_id, run_id=run.id, kind=run.kind)
         return stored
 
-    async def find(self, ws: str, agent_id: str, page: Page, *, group_id: str | None = None) -> list[Message]:
-        """One page of an agent's history, or of what was sent to it in a group, in the order asked.
+    async def find(
+        self, ws: str, agent_id: str, page: Page, keep: Callable[[Message], bool] | None = None
+    ) -> list[Message]:
+        """One page of an agent's history, or of what of it `keep` says yes to, in the order asked.
 
-        Raises NotFound for an unknown cursor.
+        Raises NotFound for an unknown cursor; TooWide where nothing is found among as many as it looks at.
         """
-        return await self._store.page(ws, agent_id, page, group_id)
+        return await self._store.page(ws, agent_id, page, keep)
 
     async def find_all(
         self, ws: str, page: Page, keep: Callable[[Message], bool] | None = None

@@ -5,7 +5,7 @@ the run goes on. A run whose model failed is an HTTP error (V1's way), any other
 failure a reply with its stop reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -149,18 +149,27 @@ async def cancel(call: Call[Nothing, CancelRequest]) -> Response:
 async def find(call: Call[MessageListQuery, Nothing]) -> Response:
     """List an agent's messages
 
-    `order=desc`, the default, takes the newest; they are listed oldest first all the same, and `before` and
-    `after` mean earlier and later in what is listed.
+    `order=desc`, the default, takes the newest; they are listed oldest first all the same. Whoever pages on
+    then with `after` and the last of them is given the page before, `limit` at a time, each message once.
+    `before` means earlier in either order.
     """
     query = call.query
     only_default(query.conversation_id)
     agent = await call.service.agents.read(call.ws, call.path["agent_id"])
-    found = await call.service.messages.find(
-        call.ws, agent.id, chronological(query.page()), group_id=query.group_id
-    )
-    if query.order == "desc":
-        found = found[::-1]
     view = View(inner_monologue=has_inner_monologue(agent.agent_type), **query.model_dump())
+
+    def is_shown(message: Message) -> bool:
+        return query.group_id in (None, message.group_id) and bool(api_messages([message], view))
+
+    async def some(page: Page) -> list[Message]:
+        return await call.service.messages.find(call.ws, agent.id, page, is_shown)
+
+    page = query.page()
+    if page.descending:
+        page = await _page_before(page, some)
+    found = await some(page)
+    if page.descending:
+        found = found[::-1]
     return json_answer(api_messages(found, view))
 
 
@@ -201,15 +210,18 @@ async def modify(call: Call[Nothing, Nothing]) -> Response:
     raise WrongMethod((), "Messages cannot be edited")
 
 
-def chronological(page: Page) -> Page:
-    """The page for a list that is shown oldest first whichever end it is taken from.
+async def _page_before(page: Page, some: Callable[[Page], Awaitable[list[Message]]]) -> Page:
+    """A page taken from the newest end, whose cursors are those of a list that is shown oldest first.
 
-    With V1's cursors as they are for other lists, an SDK that pages on by its last
-    item, the newest, would be given the same messages again and again.
+    An SDK that pages on names the last message it was shown, the newest of its page. The
+    page before begins where that one began, so many messages earlier; with V1's cursors as
+    they are for other lists the same messages would come again and again.
     """
-    if not page.descending:
-        return page
-    return page.model_copy(update={"before": page.after, "after": page.before})
+    if page.before is not None or page.after is None:
+        return page.model_copy(update={"after": page.before, "before": page.after})
+    least = page.limit if page.limit is not None else 1
+    passed = await some(page.model_copy(update={"limit": least - 1})) if least > 1 else []
+    return page.model_copy(update={"after": passed[-1].id if passed else page.after})
 
 
 async def view_of(call: Call[Any, Any], agent_id: str, options: RunOptions) -> View:

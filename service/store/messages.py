@@ -62,19 +62,21 @@ class MessageStore:
         ready = Ready(agent_id=run.agent_id, generation=int(reply[2]), pool=reply[3]) if reply[2] else None
         return run.model_copy(update={"created_at": int(reply[1])}), ready
 
-    async def page(self, ws: str, agent_id: str, page: Page, group_id: str | None = None) -> list[Message]:
-        """Raises NotFound for a cursor that is no message of this agent."""
+    async def page(
+        self, ws: str, agent_id: str, page: Page, keep: Callable[[Message], bool] | None = None
+    ) -> list[Message]:
+        """One page of those that `keep` says yes to. NotFound for a cursor that is none of this agent's."""
         index = key(ws, "agent_messages", agent_id)
         for cursor in (page.after, page.before):
             if cursor is not None and await self._store.score(index, cursor) is None:
                 raise NotFound("message", cursor)
         axis, terms = Creation(index), [Term([index])]
-        if group_id is None:
+        if keep is None:
             return await self.read_many(ws, agent_id, await page_of(self._store, axis, terms, page))
 
         async def read(ids: Sequence[str]) -> list[Message]:
             found = await self.read_many(ws, agent_id, ids)
-            return [message for message in found if message.group_id == group_id]
+            return [message for message in found if keep(message)]
 
         return await rows_of(self._store, axis, terms, page, read)
 

@@ -185,11 +185,18 @@ async def test_the_newest_messages_are_listed_oldest_first(
     assert (await contents(client, agent, limit=2, order="asc"))[1:] == long_talk[:1]
 
 
-async def test_paging_on_by_the_last_message_ends(
+async def test_paging_on_by_the_last_message_shows_each_once_and_ends(
     client: httpx.AsyncClient, agent: dict[str, Any], long_talk: list[str]
 ) -> None:
     newest = (await client.get(path(agent), params={"limit": 2})).json()
-    assert await contents(client, agent, limit=2, after=newest[-1]["id"]) == []
+    assert await contents(client, agent, limit=2, after=newest[-1]["id"]) == long_talk[-4:-2]
+    for limit in (1, 2, 3, 50):
+        walked: list[str] = []
+        asked: dict[str, Any] = {"limit": limit, "include_return_message_types": ["user_message"]}
+        while listed := (await client.get(path(agent), params=asked)).json():
+            walked = [message["content"] for message in listed] + walked
+            asked["after"] = listed[-1]["id"]
+        assert walked == ["in 0", "in 1", "in 2"]
     earlier = await contents(client, agent, limit=2, before=newest[0]["id"])
     assert earlier == long_talk[-4:-2]
     oldest = (await client.get(path(agent), params={"order": "asc", "limit": 3})).json()

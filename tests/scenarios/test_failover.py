@@ -3,9 +3,6 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import httpx
@@ -15,75 +12,17 @@ import structlog
 from service.processes import HEALTH_PATH
 from tests.fleet import Fleet, fleet
 from tests.running import Running, running_blockwire
-from tests.scenarios.api import Api, turn, wait_until
+from tests.scenarios.api import Api, turn
+from tests.scenarios.writers import Tally, client, until_acknowledged, writing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.chaos]
 
 log = structlog.get_logger()
-WRITERS = 4
 LINES_OF_AN_AGENT = 12
 LAG_S = 1.0
 """More than replication on one machine ever lags behind."""
 AWAY_S = 15.0
 """More than the sentinels of tests/fleet.py take to promote a replica, and everybody to find it."""
-
-
-@dataclass
-class Tally:
-    """What writers were told."""
-
-    acknowledged: dict[str, float] = field(default_factory=dict)
-    """Line -> when."""
-    refused: Counter[str] = field(default_factory=Counter)
-    ending: bool = False
-
-
-@asynccontextmanager
-async def client(url: str) -> AsyncIterator[Api]:
-    api = Api(url)
-    try:
-        yield api
-    finally:
-        await api.http.aclose()
-
-
-@asynccontextmanager
-async def writing(api: Api, block: str) -> AsyncIterator[Tally]:
-    """Writers that append numbered lines one by one, each until it is acknowledged."""
-    tally = Tally()
-
-    async def put(line: str) -> None:
-        body = {"operation": "append", "text": f"{line}\n", "edit_id": line}
-        while True:
-            answer = await api.http.post(f"/v1/blocks/{block}/edits", json=body)
-            if answer.status_code == 200:
-                tally.acknowledged[line] = time.monotonic()
-                return
-            assert (answer.status_code, "retry-after" in answer.headers) == (503, True), answer.text
-            tally.refused[answer.json()["detail"]] += 1
-            await asyncio.sleep(0.05)
-
-    async def write(name: str) -> None:
-        number = 0
-        while not tally.ending:
-            await put(f"{name}-{number}")
-            number += 1
-
-    writers = [asyncio.create_task(write(f"w{number}")) for number in range(WRITERS)]
-    try:
-        yield tally
-    finally:
-        tally.ending = True
-        await asyncio.gather(*writers)
-
-
-async def until_acknowledged(tally: Tally, more: int) -> None:
-    most = len(tally.acknowledged) + more
-
-    async def so_many() -> bool:
-        return len(tally.acknowledged) >= most
-
-    await wait_until(f"{more} more edits were acknowledged", so_many, 60)
 
 
 async def fail_over(ships: Fleet, running: Running, tally: Tally) -> float:

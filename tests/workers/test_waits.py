@@ -66,13 +66,13 @@ async def has_expired(bench: Bench, agent: Agent) -> None:
 def counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tools that are carried out from now on, in order."""
     carried: list[str] = []
-    real = bench.loop._tools.run
+    real = bench.loop._stepper._tools.run
 
     async def run(context: ToolContext, call: ToolCall, allowed: list[str]) -> ToolReturn:
         carried.append(call.name)
         return await real(context, call, allowed)
 
-    monkeypatch.setattr(bench.loop._tools, "run", run)
+    monkeypatch.setattr(bench.loop._stepper._tools, "run", run)
     return carried
 
 

@@ -106,7 +106,7 @@ async def test_a_result_is_cut_to_the_tools_own_limit(bench: Bench) -> None:
 
 async def test_where_own_tools_are_off_the_model_is_told_so(bench: Bench, tmp_path: Path) -> None:
     agent = await agent_with(bench, counting(tmp_path / "runs"))
-    bench.loop._tools._custom = CustomTools(Sandbox(Settings()))
+    bench.loop._stepper._tools._custom = CustomTools(Sandbox(Settings()))
     run = await bench.tell(agent, calls(call("f")), says("I see."))
     [result] = await bench.results(run)
     assert result.status == "error"
