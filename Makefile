@@ -19,7 +19,7 @@ demo: install
 
 test: install
 	$(BIN)/coverage erase
-	$(BIN)/pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest -n 2 --cov --cov-report=term $(ARGS)
 
 compat: install
 	$(BIN)/python -m tests.sdk.compat
