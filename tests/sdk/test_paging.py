@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -118,7 +118,19 @@ def messages(client: Client) -> Shelf:
     return Shelf("agents.messages.list", {"agent_id": agent, "order": "asc"}, make, None, name_of, there)
 
 
-SHELVES = {"blocks": blocks, "agents": agents, "runs": runs, "messages": messages}
+def newest_messages(client: Client) -> Shelf:
+    """The same in the default order, which takes the newest first and lists each page oldest first."""
+    shelf = messages(client)
+    return replace(shelf, query={"agent_id": shelf.query["agent_id"]})
+
+
+SHELVES = {
+    "blocks": blocks,
+    "agents": agents,
+    "runs": runs,
+    "messages": messages,
+    "newest messages": newest_messages,
+}
 
 
 @dataclass(frozen=True)
