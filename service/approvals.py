@@ -15,7 +15,7 @@ from collections import Counter
 
 import structlog
 
-from service.errors import Invalid, NotFound, StoreUnreachable
+from service.errors import Invalid, NotFound
 from service.queue import Queue
 from service.records.ids import derived_id
 from service.records.messages import Answer, CallAnswer, Message, NewMessage, ToolCall, ToolReturn
@@ -75,10 +75,7 @@ class Approvals:
         )
         denied, ready = await self._store.deny(ws, request, results)
         if ready is not None:
-            try:
-                await self._queue.put_step(ws, ready)
-            except StoreUnreachable as failure:
-                log.warning("job.deferred", workspace=ws, agent_id=request.agent_id, reason=str(failure))
+            await self._queue.nudge(ws, [ready])
         if denied:
             log.info("approval.cancelled", workspace=ws, agent_id=request.agent_id, run_id=request.run_id)
         return denied

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 
 class BlockwireError(Exception):
-    """Something was refused, and nothing was written."""
+    """Something was refused, and nothing was written unless a child says so."""
 
 
 class NotFound(BlockwireError):

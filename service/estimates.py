@@ -1,4 +1,4 @@
-"""Tokens: how many a text has, roughly, where no provider has counted them.
+"""Estimates: how many tokens a text has, roughly, where no provider has counted them.
 
 Four bytes of UTF-8 to one: near enough to decide what fits and to show where a
 context goes, and the same for every model. What was really used is in each

@@ -48,7 +48,7 @@ class Leases:
 
     async def give_back(self, lease: Lease) -> None:
         """The agent goes to the back of the queue, its run wherever it stands."""
-        await self._queue.put_step(lease.workspace, await self._store.give_back(lease))
+        await self._queue.nudge(lease.workspace, [await self._store.give_back(lease)])
 
     async def next_run(self, lease: Lease) -> OpenRun | None:
         """The run to carry on with; None means that the agent is idle and the lease given back."""

@@ -9,7 +9,7 @@ While an agent waits for its caller's word (approvals.py) a message is refused, 
 waits in the inbox if its sender says so; only the answer itself gets through.
 
 Elsewhere: how a run goes on (workers/loop.py); how V1 clients see messages
-(http/schemas/messages.py).
+(http/schemas/transcript.py).
 """
 
 from collections.abc import Callable, Sequence

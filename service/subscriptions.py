@@ -90,8 +90,7 @@ class Subscriptions:
             resumed = _resumed(after) if fields.active and before.cut is not None else None
             ready = await self._store.put(ws, after, before, resumed)
             if ready is not None:
-                for one in ready:
-                    await self._queue.put_step(ws, one)
+                await self._queue.nudge(ws, ready)
                 return after if resumed is None else after.model_copy(update={"cut": None})
 
     async def delete(self, ws: str, agent_id: str, subscription_id: str) -> None:
@@ -129,8 +128,7 @@ class Subscriptions:
         woken = await self._wakeups.move(ws, cursor, upto, wakes)
         if woken is None:
             return False
-        for ready in woken:
-            await self._queue.put_step(ws, ready)
+        await self._queue.nudge(ws, woken)
         return True
 
     async def wake_due(self, ws: str) -> float | None:
@@ -140,8 +138,7 @@ class Subscriptions:
             return None
         runs = [wake_run(agent_id, new_id("run")) for agent_id in waiting]
         soonest, woken = await self._wakeups.due(ws, runs)
-        for ready in woken:
-            await self._queue.put_step(ws, ready)
+        await self._queue.nudge(ws, woken)
         return soonest
 
     async def _with(self, ws: str, before: Subscription, fields: SubscriptionFields) -> Subscription:

@@ -5,7 +5,6 @@ from starlette.responses import Response
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
 from service.http.errors import ProviderFailed
-from service.http.refusals import NO_ANSWER
 from service.http.routing import Route
 from service.http.schemas.errors import Error
 from service.http.schemas.questions import GenerateRequest, GenerateResponse
@@ -47,6 +46,6 @@ ROUTES = [
         "Agents",
         GenerateResponse,
         example={"prompt": "Give me three names for an office cat."},
-        refuses=NO_ANSWER | {502: ("The model's provider failed", Error)},
+        refuses={502: ("The model's provider failed", Error), 504: ("Nobody has answered in time", Error)},
     ),
 ]

@@ -17,5 +17,5 @@ MODEL_FAILED: Refusals = {
     500: ("The model failed otherwise", ModelFailure),
     504: ("The model did not answer in time; or no worker began the run", Error | ModelFailure),
 }
-NO_ANSWER: Refusals = {504: ("Who took it has not answered, or nobody took it in time", Error)}
+NO_ANSWER: Refusals = {504: ("Who took it has not answered in time", Error)}
 NOT_KEPT: Refusals = {410: ("It is no longer kept", Error)}
