@@ -21,7 +21,7 @@ from service.processes import store_for
 from service.settings import Settings
 from service.store.census import Kind, census
 from service.store.client import StoreClient
-from service.store.examine import risks_of
+from service.store.examine import address_of, risks_of
 from service.store.keys import SCHEMA_KEY, WORKSPACES_KEY
 
 _WIDTH_ELSEWHERE = 120
@@ -48,13 +48,14 @@ async def examine_store(settings: Settings) -> tuple[list[Finding], list[Kind]]:
         store = StoreClient.connect(reachable.redis_url, connections=2)
         try:
             told = await store.info()
+            where = address_of(reachable.redis_url)
             findings = _findings(
                 told,
                 schema=await store.get(SCHEMA_KEY),
                 workspaces=sorted(await store.members(WORKSPACES_KEY)),
                 sync=await store.setting("appendfsync"),
             )
-            return findings, await census(store)
+            return [Finding("store", where), *findings], await census(store)
         finally:
             await store.close()
 

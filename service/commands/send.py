@@ -5,6 +5,7 @@ python -m service.commands.send FORMAT WAIT AGENT TEXT    (cli.py starts it)
 
 import json
 import sys
+from contextlib import aclosing
 from typing import Any
 
 from rich.console import Console
@@ -29,9 +30,10 @@ async def send(client: Client, console: Console, who: str, text: str, *, wait: b
             return
         answer = Answer(console, plain)
         stream = client.events(f"/v1/agents/{agent_id}/messages/stream", body=body | {"stream_tokens": True})
-        async for event in stream:
-            if event.data and event.data != "[DONE]":
-                answer.add(json.loads(event.data))
+        async with aclosing(stream) as events:
+            async for event in events:
+                if event.data and event.data != "[DONE]":
+                    answer.add(json.loads(event.data))
         answer.end()
 
 

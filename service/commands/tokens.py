@@ -30,6 +30,7 @@ from service.processes import store_for
 from service.records.base import Micros, iso
 from service.records.tokens import Scope, Token
 from service.settings import Settings
+from service.store.examine import address_of
 
 _LASTS = re.compile(r"([1-9][0-9]{0,5})([dhm])")
 _WIDE = 300  # whoever reads from a pipe wants a token in one line
@@ -43,14 +44,17 @@ async def run(settings: Settings, words: Sequence[str]) -> None:
         raise Invalid("data", f"there is no store in {settings.data_dir}; name its folder, or set REDIS_URL")
     async with store_for(settings) as reachable, open_tokens(reachable) as tokens:
         if act == "create":
-            await _create(tokens, *rest)
+            where = settings.data_dir if settings.redis_url is None else address_of(settings.redis_url)
+            await _create(tokens, str(where), *rest)
         elif act == "list":
             _show(await tokens.find(), as_json=rest == ["json"])
         else:
             await _revoke(tokens, *rest)
 
 
-async def _create(tokens: Tokens, workspace: str, scope: str, name: str, expires: str, rate: str) -> None:
+async def _create(
+    tokens: Tokens, where: str, workspace: str, scope: str, name: str, expires: str, rate: str
+) -> None:
     first = not await tokens.exist()
     token, secret = await tokens.create(
         workspace,
@@ -62,11 +66,12 @@ async def _create(tokens: Tokens, workspace: str, scope: str, name: str, expires
     sys.stdout.write(f"{secret}\n")
     sys.stdout.flush()
     _say(
-        f"{token.id} may {token.scope} in workspace {workspace}{_until(token)}. The token is the line above; "
-        "it is not shown again. Send it as `Authorization: Bearer …`, or give it to the SDK (api_key, token)."
+        f"{token.id} has the scope {token.scope} in workspace {workspace}{_until(token)}. The token is the "
+        "line above; it is not shown again. Send it as `Authorization: Bearer …`, or give it to the SDK "
+        "(api_key, token)."
     )
     if first:
-        _say("It is the first one: from now on nobody comes in without a token.")
+        _say(f"It is the first one in {where}: from now on nobody comes in to its servers without a token.")
 
 
 async def _revoke(tokens: Tokens, token_id: str) -> None:

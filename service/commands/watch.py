@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
@@ -44,11 +45,13 @@ class Watch:
         async with self._client:
             while True:
                 try:
-                    async for event in self._client.events("/v1/changes", after=self._after, **self._query):
-                        pause = _FIRST_PAUSE_S
-                        self._after = event.id or self._after
-                        await self._show(event)
-                        on_event()
+                    feed = self._client.events("/v1/changes", after=self._after, **self._query)
+                    async with aclosing(feed) as events:
+                        async for event in events:
+                            pause = _FIRST_PAUSE_S
+                            self._after = event.id or self._after
+                            await self._show(event)
+                            on_event()
                 except Refused as refusal:
                     if (refusal.status and refusal.status < 500) or self._after is None:
                         raise

@@ -131,3 +131,13 @@ async def test_a_change_may_not_name_two_targets_either(client: httpx.AsyncClien
     answer = await client.patch(f"{path}/{made['id']}", json={"label": "b", "block_tag": "c"})
     assert answer.status_code == 400
     assert answer.json()["detail"].startswith("INVALID_ARGUMENT: label: give exactly")
+
+
+async def test_a_field_that_is_not_known_is_refused(client: httpx.AsyncClient, make_agent: Make) -> None:
+    agent = (await make_agent())["id"]
+    path = f"/v1/agents/{agent}/subscriptions"
+    answer = await client.post(path, json={"label": "notes", "debounce": 200})
+    assert answer.status_code == 422
+    assert "debounce" in answer.json()["detail"]
+    budget = await client.patch(f"/v1/agents/{agent}", json={"budget": {"steps_per_hours": 1}})
+    assert budget.status_code == 422

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.errors import Invalid
 from service.http.calls import Headers
@@ -68,6 +68,8 @@ _Few = Annotated[list[Ids], Field(max_length=500)]
 
 class AgentBudget(BaseModel):
     """What an agent may use in any sixty minutes. Past it runs fail, and wake-ups wait."""
+
+    model_config = ConfigDict(extra="forbid")  # a typo must not take a limit away
 
     tokens_per_hour: int | None = Field(default=None, ge=1, le=MOST_TOKENS, description="null: no limit")
     steps_per_hour: int | None = Field(default=None, ge=1, le=INT4, description="null: no limit")

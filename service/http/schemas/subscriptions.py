@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.http.schemas.bounds import AgentId, BlockId, Label, Name
 from service.records.base import iso
@@ -24,6 +24,8 @@ AgentIds = Annotated[list[AgentId], Field(max_length=500)]
 
 class UpdateSubscription(BaseModel):
     """What is not given, or null, stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
 
     block_id: BlockId | None = Field(default=None, description="this block, whatever its label")
     label: Label | None = Field(default=None, description="every block with this label")

@@ -73,8 +73,8 @@ async def lets_in(told: Settings, secret: str) -> bool:
 
 async def test_a_token_is_made_listed_and_revoked(told: Settings, shown: Shown) -> None:
     secret, id, said = await create(told, shown)
-    assert "may write in workspace team-a." in said
-    assert "It is the first one: from now on nobody comes in without a token." in said
+    assert "has the scope write in workspace team-a." in said
+    assert "from now on nobody comes in to its servers without a token." in said
     assert secret not in said
     other, other_id, said = await create(told, shown, "team-b", "admin", "import", "30d", "60")
     assert " until " in said
