@@ -33,13 +33,13 @@ class QueueStore:
 
     def __init__(self, redis: "Redis", prefixes: tuple[str, str, str]) -> None:
         self._redis = redis
-        self._job, self._result, self._running = prefixes
+        self._job, _, self._running = prefixes
         self._put = load("queue_put")
         self._claim = load("queue_claim")
 
     async def put(self, queue: str, job_id: str, job: bytes, *, delay_ms: int = 0, expires_ms: int) -> bool:
-        """False when the id is queued, running, or its result is kept."""
-        keys = [queue, self._job + job_id, self._result + job_id, bell_of(queue)]
+        """False when the id is queued or running."""
+        keys = [queue, self._job + job_id, bell_of(queue)]
         return bool(await self._run(self._put, keys, [job_id, job, delay_ms, expires_ms]))
 
     async def claim(self, queue: str, most: int) -> Claimed:

@@ -302,3 +302,21 @@ async def test_a_job_whose_end_could_not_be_stored_is_told_of(
 
             await wait_until("the loss is told", told)
     assert next(line for line in logs if line["event"] == "job.lost")["job_id"] == "quick"
+
+
+async def test_a_job_whose_body_is_gone_can_be_queued_again(
+    pool: ArqRedis, queue: QueueStore, work: Work
+) -> None:
+    """Whoever empties the queue does so at any moment, also between a claim and the reading of its job."""
+    ready = Ready(agent_id="agent-1", generation=1, pool="default")
+    await Queue(queue).put_step("default", ready)
+    (job,) = await pool.keys("arq:job:*")
+    await pool.delete(job)
+    async with at_work(a_worker(pool, queue, work)):
+
+        async def is_forgotten() -> bool:
+            return bool(await pool.zcard(QUEUE) == 0)
+
+        await wait_until("the job without a body was given up", is_forgotten)
+        await Queue(queue).put_step("default", ready)
+        await work.has_begun(1)

@@ -1,14 +1,14 @@
 -- Puts a job into arq's queue in arq's own format, unless its id is known, and rings the doorbell (one token at most).
--- A job whose text is there and whose place in the queue is gone would never be found: it is put again.
+-- A job whose text is there and whose place in the queue is gone would never be found: it is put again. A result is no
+-- reason to refuse: jobs put here keep none, but arq keeps one where a job's text was gone when it was to be run.
 --
--- KEYS  1 queue (zset)  2 job  3 result  4 bell (list)
+-- KEYS  1 queue (zset)  2 job  3 bell (list)
 -- ARGV  1 job id  2 serialized job  3 ms until it is due  4 ms until it expires
 -- Reply 1 queued, 0 known
-if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
 if redis.call('EXISTS', KEYS[2]) == 1 and redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
 local time = redis.call('TIME')
 local due = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + tonumber(ARGV[3])
 redis.call('PSETEX', KEYS[2], ARGV[4], ARGV[2])
 redis.call('ZADD', KEYS[1], string.format('%.0f', due), ARGV[1])
-if redis.call('LLEN', KEYS[4]) == 0 then redis.call('RPUSH', KEYS[4], '1') end
+if redis.call('LLEN', KEYS[3]) == 0 then redis.call('RPUSH', KEYS[3], '1') end
 return 1
