@@ -278,10 +278,11 @@ class Agents:
                 "embedding": fields.embedding_config.get("handle"),
                 "embedding_config": fields.embedding_config,
             }
-        default = self._catalog.default_embedding() if isinstance(fields, NewAgent) else None
-        if default is None:
+        default = self._catalog.default_embedding()
+        if default is None or not isinstance(fields, NewAgent):
             return {}
-        return {"embedding": default.handle, "embedding_config": self._catalog.embedding_config(default)}
+        config = self._catalog.embedding_config(default, fields.embedding_chunk_size)
+        return {"embedding": default.handle, "embedding_config": config}
 
     def _first_messages(
         self, agent: Agent, new: NewAgent, given: Sequence[Block], fresh: Sequence[BlockFields]

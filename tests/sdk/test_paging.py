@@ -18,7 +18,7 @@ from tests.sdk.probes.probe import unique
 
 pytestmark = pytest.mark.slow
 
-THINGS = 150
+THINGS = 250
 PASSING = 30
 """Things among them that are removed while somebody walks."""
 PAGE = 19
