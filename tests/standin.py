@@ -28,6 +28,9 @@ from starlette.routing import Route
 
 Event = tuple[str, dict[str, Any]]
 
+HELD_AFTER = 5
+"""By then some of the text is said, in either protocol."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -47,8 +50,9 @@ class Answer:
 
     `finish` is the provider's own word, None the usual one, "" none at all. `cut` is
     the number of events after which the connection breaks off; `gap_s` is waited
-    before each event. `events` replaces a stream by what the test wrote itself, `raw`
-    by text that need not be a stream at all.
+    before each event. A stream with a `gate` says its first HELD_AFTER events and waits
+    until it is opened. `events` replaces a stream by what the test wrote itself, `raw` by
+    text that need not be a stream at all.
     """
 
     text: str = ""
@@ -62,6 +66,7 @@ class Answer:
     cut: int | None = None
     delay_s: float = 0.0
     gap_s: float = 0.0
+    gate: threading.Event | None = None
     events: tuple[Event, ...] | None = None
     raw: str | None = None
 
@@ -185,6 +190,9 @@ async def _sent(lines: list[str], answer: Answer) -> AsyncIterator[str]:
         if count == answer.cut:
             raise ConnectionError("the stand-in breaks off, as it was told to")
         await asyncio.sleep(answer.gap_s)
+        if count == HELD_AFTER and answer.gate is not None:
+            for _ in iter(answer.gate.is_set, True):  # whoever opens it is in another thread
+                await asyncio.sleep(0.05)
         yield line
 
 
