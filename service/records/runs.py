@@ -227,12 +227,15 @@ class OpenRun(Record):
     """The budget that leaves no room for another model call."""
 
 
+ReadyReason = Literal[
+    "sent", "woken", "returned", "lost", "waiting", "answered", "expired", "resumed", "held"
+]
+
+
 class Ready(Record):
     """An agent that became ready to be stepped: what a job for it needs to say."""
 
     agent_id: str
     generation: int
     pool: str
-    reason: Literal[
-        "sent", "woken", "returned", "lost", "waiting", "answered", "expired", "resumed", "held"
-    ] = "sent"
+    reason: ReadyReason = "sent"

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.errors import NotFound
 from service.records.blocks import Cause
-from service.records.runs import OpenRun, Ready, Run, Step
+from service.records.runs import OpenRun, Ready, ReadyReason, Run, Step
 from service.store.client import Reply, StoreClient
 from service.store.keys import key
 
@@ -70,10 +70,10 @@ def to_open_run(hash: Mapping[str, str]) -> OpenRun:
     )
 
 
-def woken(reply: Reply) -> list[Ready]:
+def woken(reply: Reply, reason: ReadyReason = "answered") -> list[Ready]:
     """The agents that became ready in a script whose reply names them behind its first word."""
     return [
-        Ready(agent_id=reply[i], generation=int(reply[i + 1]), pool=reply[i + 2], reason="answered")
+        Ready(agent_id=reply[i], generation=int(reply[i + 1]), pool=reply[i + 2], reason=reason)
         for i in range(1, len(reply), 3)
     ]
 

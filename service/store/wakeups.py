@@ -8,9 +8,9 @@ from service.records.blocks import Cause, Change
 from service.records.runs import Ready, Run
 from service.records.subscriptions import Subscription, WakeUp
 from service.store.blocks import change_of
-from service.store.client import Reply, StoreClient
+from service.store.client import StoreClient
 from service.store.keys import key
-from service.store.runs import record_of
+from service.store.runs import record_of, woken
 
 DUE_AT_ONCE = 100
 
@@ -44,7 +44,7 @@ class WakeUpStore:
             for wake in wakes
         ]
         reply = await self._store.run("dispatch", ws, cursor, upto, json.dumps(payload, ensure_ascii=False))
-        return None if reply[0] != "ok" else _ready(reply)
+        return None if reply[0] != "ok" else woken(reply, "woken")
 
     async def waiting(self, ws: str) -> list[str]:
         """Agents whose wake-up waits for the end of a burst, the most urgent first."""
@@ -55,18 +55,11 @@ class WakeUpStore:
         """Wakes those of the agents whose time has come; seconds until the next, and who became ready."""
         args = [part for run in runs for part in (run.agent_id, run.id, record_of(run))]
         reply = await self._store.run("wake_due", ws, *args)
-        return (int(reply[0]) / 1000 if reply[0] else None), _ready(reply)
+        return (int(reply[0]) / 1000 if reply[0] else None), woken(reply, "woken")
 
 
 def cause_text(cause: Cause) -> str:
     return cause.model_dump_json(exclude_none=True)
-
-
-def _ready(reply: Reply) -> list[Ready]:
-    return [
-        Ready(agent_id=reply[i], generation=int(reply[i + 1]), pool=reply[i + 2], reason="woken")
-        for i in range(1, len(reply), 3)
-    ]
 
 
 def _subscription(one: Subscription, causes: Sequence[Cause]) -> Mapping[str, Any]:
