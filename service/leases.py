@@ -14,7 +14,8 @@ from typing import Any
 
 from service.queue import Queue
 from service.records.messages import Message
-from service.records.runs import Lease, OpenRun, OutputEvent, Ready, Run, RunError, Step, StopReason, Usage
+from service.records.open_runs import OpenRun
+from service.records.runs import Lease, OutputEvent, Ready, Run, RunError, Step, StopReason, Usage
 from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.keys import WORKSPACES_KEY
@@ -33,9 +34,17 @@ class Leases:
         self._queue = queue
         self._ms = settings.lease_ms
 
-    async def take(self, ws: str, agent_id: str, generation: int, worker_id: str) -> Lease | None:
-        """The lease, or None when this generation is not the one that is due."""
-        return await self._store.take(ws, agent_id, generation, worker_id, self._ms)
+    async def begin(
+        self, ws: str, agent_id: str, generation: int, worker_id: str
+    ) -> tuple[Lease, OpenRun] | None:
+        """The lease and the run to carry on with.
+
+        None when this generation is not the one that is due, or nothing is to be done: then the agent is
+        idle and the lease given back.
+        """
+        lease = Lease(workspace=ws, agent_id=agent_id, generation=generation, worker_id=worker_id)
+        open_run = await self._store.begin(lease, self._ms)
+        return None if open_run is None else (lease, open_run)
 
     async def renew(self, leases: Sequence[Lease]) -> list[Lease]:
         """Renews all of them; gives back those that are lost."""
@@ -63,10 +72,6 @@ class Leases:
     async def add_note(self, lease: Lease, run_id: str, note: Message, seen: Mapping[str, int]) -> None:
         """Adds a note to the run's own transcript, with the block versions it tells of."""
         await self._store.add_note(lease, run_id, note.model_dump(exclude_defaults=True), seen)
-
-    async def notes(self, ws: str, run_id: str) -> list[Message]:
-        """The run's notes; `step_id` of each names the step after which it stands."""
-        return [Message.model_validate(note) for note in await self._store.notes(ws, run_id)]
 
     async def step(self, ws: str, step_id: str) -> Step | None:
         return await self._store.step(ws, step_id)

@@ -1,8 +1,9 @@
 """Pickup: arq's worker with a doorbell in place of polling.
 
-Keys, job format and the running of a job are arq's own; only the way to a job
-is ours: one script claims what is due, one blocking pop waits. Stock producers,
-which do not ring, are found within a second.
+Keys, job format and results are arq's own; the ways to a job and from it are ours:
+one script claims what is due with all that a worker needs to begin, one blocking
+pop waits, one script ends a job. Stock producers, which do not ring, are found
+within a second.
 
 The process outlives the queue: while it does not answer, the worker asks again
 with growing pauses. A claim lasts three seconds and is not renewed: a longer job is
@@ -17,11 +18,13 @@ from typing import Any
 
 import structlog
 from arq.connections import ArqRedis
-from arq.worker import Function, Worker
+from arq.jobs import DeserializationError, deserialize_job_raw, serialize_result
+from arq.utils import timestamp_ms
+from arq.worker import Function, JobExecutionFailed, Retry, Worker
 
 from service.errors import StoreUnreachable
 from service.queue import dumps, loads, queue_of
-from service.store.queue import QueueStore
+from service.store.queue import ClaimedJob, QueueStore
 
 log = structlog.get_logger()
 
@@ -91,9 +94,9 @@ class DoorbellWorker(Worker):
             return
         claimed = await self._queue_store.claim(self.queue_name, free)
         self._forget_finished()
-        for job_id, score in claimed.jobs:
-            if job_id not in self.tasks:
-                await self._start(job_id, score)
+        for job in claimed.jobs:
+            if job.id not in self.tasks:
+                await self._start(job)
         if claimed.jobs:
             return
         due_s = FALLBACK_S if claimed.next_due_ms is None else claimed.next_due_ms / 1000
@@ -105,12 +108,63 @@ class DoorbellWorker(Worker):
             bell.cancel()
             await asyncio.wait({bell})
 
-    async def _start(self, job_id: str, score: int) -> None:
+    async def _start(self, job: ClaimedJob) -> None:
         await self.sem.acquire()
         self.job_counter += 1
-        task = self.loop.create_task(self.run_job(job_id, score))
+        task = self.loop.create_task(self._carry(job))
         task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
-        self.tasks[job_id] = task
+        self.tasks[job.id] = task
+
+    async def _carry(self, job: ClaimedJob) -> None:
+        """A job to its end. One whose text is gone is done: whoever emptied the queue may put it again."""
+        if not job.text:
+            log.warning("job.vanished", job_id=job.id)
+            await self._queue_store.end(self.queue_name, job.id)
+            return
+        try:
+            result, kept_s = await self._result_of(job)
+        except asyncio.CancelledError:  # by finish_jobs: this worker stops, another one carries it
+            self.jobs_retried += 1
+            await self._queue_store.put_back(self.queue_name, job.id)
+        except Retry as again:
+            self.jobs_retried += 1
+            await self._queue_store.put_back(self.queue_name, job.id, again.defer_score or 0)
+        else:
+            await self._queue_store.end(self.queue_name, job.id, result, int(kept_s * 1000))
+
+    async def _result_of(self, job: ClaimedJob) -> tuple[bytes | None, float]:
+        """What a job gave, as arq keeps it, and for how many seconds; what it raises is what it gave.
+
+        Raises Retry, CancelledError.
+        """
+        began_ms = timestamp_ms()
+        kwargs: dict[str, Any] = {}
+        name, args, queued_ms, kept_s = "<unknown>", (), 0, self.keep_result_s
+        try:
+            name, args, kwargs, _, queued_ms = deserialize_job_raw(job.text, deserializer=loads)
+            function = self.functions.get(name)
+            if function is None:
+                raise JobExecutionFailed(f"function {name!r} not found")
+            kept_s = self.keep_result_s if function.keep_result_s is None else function.keep_result_s
+            ctx = {**self.ctx, "job_id": job.id, "job_try": job.tries, "score": job.score}
+            task = self.job_tasks[job.id] = self.loop.create_task(function.coroutine(ctx, *args, **kwargs))
+            try:
+                success, result = True, await task
+            finally:
+                del self.job_tasks[job.id]
+        except Retry:
+            raise
+        except Exception as failure:  # noqa: BLE001 - it must end neither the worker nor silently
+            told = failure.__cause__ if isinstance(failure, DeserializationError) else failure
+            log.error("job.failed", job_id=job.id, function=name, error=f"{type(told).__name__}: {told}")
+            success, result = False, failure
+        self.jobs_complete += success
+        self.jobs_failed += not success
+        if not kept_s:
+            return None, 0
+        what = (name, args, kwargs, job.tries, queued_ms, success, result, began_ms, timestamp_ms())
+        ref = f"{job.id}:{name}"
+        return serialize_result(*what, ref, self.queue_name, job.id, serializer=dumps), kept_s
 
     def _forget_finished(self) -> None:
         for job_id, task in list(self.tasks.items()):

@@ -17,7 +17,13 @@ from typing import Any
 
 import structlog
 from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix
+from arq.constants import (
+    abort_jobs_ss,
+    in_progress_key_prefix,
+    job_key_prefix,
+    result_key_prefix,
+    retry_key_prefix,
+)
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms
 
@@ -26,13 +32,15 @@ from service.records.base import DEFAULT_POOL
 from service.records.runs import Ready
 from service.settings import Settings
 from service.store.connections import pool_of
-from service.store.queue import QueueStore, answering
+from service.store.queue import ArqNames, QueueStore, answering
 
 log = structlog.get_logger()
 
 QUEUE = "blockwire:jobs"
 """The default pool's queue; another pool's has its name behind a colon."""
-PREFIXES = (job_key_prefix, result_key_prefix, in_progress_key_prefix)
+PREFIXES = ArqNames(
+    job_key_prefix, result_key_prefix, in_progress_key_prefix, retry_key_prefix, abort_jobs_ss
+)
 EXPIRES_MS = 86_400_000
 CONNECTIONS = 8
 """To the queue's store, per process. arq's own pool has no bound: a crowd of sends would open one each."""

@@ -13,7 +13,7 @@ from service.errors import Invalid, NotBegun, StoreUnreachable
 from service.queue import Queue
 from service.records.base import Micros, Page
 from service.records.messages import Message
-from service.records.runs import Run, RunStatus, Step
+from service.records.runs import OPEN, Run, RunStatus, Step
 from service.settings import Settings
 from service.store.bell import Bell
 from service.store.client import StoreClient
@@ -75,17 +75,17 @@ class Runs:
         run = await self._store.read(ws, run_id)
         return await self._messages.read_many(ws, run.agent_id, await self._store.message_ids(ws, run_id))
 
-    async def wait(self, ws: str, run_id: str) -> Run:
-        """The run, once it has ended. Listens before it looks, so that no end falls between.
+    async def wait(self, ws: str, run_id: str) -> tuple[Run, list[Message]]:
+        """The run, once it has ended, and what it put into its agent's history.
 
-        Raises NotBegun for one that no worker takes.
+        Listens before it looks, so that no end falls between. Raises NotBegun for one that no worker takes.
         """
         patient_until = monotonic() + BEGUN_WITHIN_S
         async with self._bell.listen(key(ws, "output"), run_id) as rings:
             while True:
-                run = await self._store.read(ws, run_id)
-                if run.status not in ("created", "running"):
-                    return run
+                run, messages = await self._store.told(ws, run_id)
+                if run.status not in OPEN:
+                    return run, messages
                 if run.status == "created" and monotonic() > patient_until:
                     raise NotBegun(run_id, BEGUN_WITHIN_S)
                 await self._rung(rings)

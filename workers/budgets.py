@@ -6,7 +6,8 @@ was not told yet waits (store/lua/run_next.lua). What is paid for already is fin
 tools were not run, a run that asks no model.
 """
 
-from service.records.runs import OpenRun, RunError
+from service.records.open_runs import OpenRun
+from service.records.runs import RunError
 from workers.approvals import request_answered
 
 

@@ -17,6 +17,7 @@ from service.errors import BlockwireError, LeaseLost, StoreUnreachable
 from service.records.base import DEFAULT_WORKSPACE
 from service.records.ids import derived_id
 from service.records.messages import NewMessage
+from service.records.open_runs import OpenRun
 from service.records.runs import Lease
 from workers.keeper import Keeper
 from workers.loop import Loop
@@ -34,18 +35,18 @@ async def step(ctx: Context, workspace: str, agent_id: str, generation: int) -> 
         workspace=workspace, agent_id=agent_id, worker_id=ctx["worker_id"]
     ):
         try:
-            lease = await service.leases.take(workspace, agent_id, generation, ctx["worker_id"])
+            begun = await service.leases.begin(workspace, agent_id, generation, ctx["worker_id"])
         except StoreUnreachable as failure:
             log.warning("job.deferred", error=str(failure))
             return
-        if lease is not None:
-            await _carry(ctx, lease)
+        if begun is not None:
+            await _carry(ctx, *begun)
 
 
-async def _carry(ctx: Context, lease: Lease) -> None:
+async def _carry(ctx: Context, lease: Lease, first: OpenRun) -> None:
     loop: Loop = ctx["loop"]
     keeper: Keeper = ctx["keeper"]
-    task = asyncio.create_task(loop.carry(lease))
+    task = asyncio.create_task(loop.carry(lease, first))
     keeper.hold(lease, task)
     try:
         await task

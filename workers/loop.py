@@ -12,7 +12,8 @@ import structlog
 
 from service.bootstrap import Service
 from service.errors import AgentPaused, BudgetSpent, Invalid, UnknownModel
-from service.records.runs import Lease, OpenRun, Run, RunError, Step, StopReason, status_of
+from service.records.open_runs import OpenRun
+from service.records.runs import Lease, Run, RunError, Step, StopReason, status_of
 from workers.approvals import answering, request_answered, unfinished
 from workers.budgets import budget_error, must_stop
 from workers.compaction import Compactor
@@ -44,13 +45,13 @@ class Loop:
         """Agents under way are handed back where their next step would begin."""
         self._stopping = True
 
-    async def carry(self, lease: Lease) -> None:
+    async def carry(self, lease: Lease, first: OpenRun | None = None) -> None:
         """Runs an agent's inbox dry, or gives it back after its share, or when it waits for others.
 
-        Raises LeaseLost, StoreUnreachable.
+        `first`: the run that came with the lease, if one did. Raises LeaseLost, StoreUnreachable.
         """
+        open_run = first or await self._service.leases.next_run(lease)
         for _ in range(RUNS_PER_LEASE):
-            open_run = await self._service.leases.next_run(lease)
             if open_run is None:
                 return
             with structlog.contextvars.bound_contextvars(run_id=open_run.run.id):
@@ -65,6 +66,7 @@ class Loop:
             if self._stopping:
                 log.info("agent.handed_back")
                 break
+            open_run = await self._service.leases.next_run(lease)
         await self._service.leases.give_back(lease)
 
     async def _carry_run(self, lease: Lease, open_run: OpenRun) -> None:

@@ -107,7 +107,8 @@ class Stepper:
             return step, RunError(type="llm_bad_request", message=str(refusal))
         step = answered(transcript, step, reply)
         step = step.model_copy(update={"model_ns": time.perf_counter_ns() - began})
-        await self._service.leases.store_answer(lease, step)
+        if reply.tool_calls:  # an answer without calls is stored with its step, in one act
+            await self._service.leases.store_answer(lease, step)
         log.info(
             "step.answered",
             step_id=step.id,

@@ -15,10 +15,11 @@ from service.bootstrap import Service
 from service.prompts import note_of_changes, with_skills
 from service.records.agents import Agent
 from service.records.base import Page
-from service.records.blocks import Block, Cause
+from service.records.blocks import Cause
 from service.records.ids import derived_id
 from service.records.messages import CallAnswer, Message, ToolReturn
-from service.records.runs import Lease, OpenRun, Run, Usage
+from service.records.open_runs import OpenRun
+from service.records.runs import Lease, Run, Usage
 from service.records.tools import Tool
 from service.toolbox import offered
 from workers.approvals import client_tools, request_answered, turn_of, words
@@ -92,12 +93,11 @@ def input_of(run: Run, step_id: str | None = None) -> list[Message]:
 async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcript:
     """The transcript of a run: opened now, or as the worker before left it."""
     ws, run = lease.workspace, open_run.run
-    agent = await service.agents.read(ws, lease.agent_id)
-    context = await service.messages.context(ws, agent.id)
+    agent, context = open_run.material.agent, open_run.material.context
     prompt, seen = open_run.prompt, dict(open_run.seen)
     if prompt is None:
-        run, prompt, blocks = await _open(service, lease, agent, open_run, context)
-        seen = {block.id: block.version for block in blocks}
+        run, prompt, seen = await _open(service, lease, open_run)
+        blocks = open_run.material.blocks
     else:
         blocks = await service.blocks.existing(ws, list(seen))
     messages = context[1:] if _opens_with_prompt(context) else context
@@ -131,7 +131,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
         transcript.results = await service.asks.results(ws, run.id)
     if run.step_count == 0:
         transcript.messages += transcript.input()
-    for note in await service.leases.notes(ws, run.id):
+    for note in open_run.material.notes:
         _place(transcript.messages, note)
     return transcript
 
@@ -152,11 +152,9 @@ async def _tools_of(service: Service, ws: str, agent: Agent) -> dict[str, Tool]:
     return {tool.name: tool for tool in await service.agent_tools.of(ws, agent) if offered(tool)}
 
 
-async def _open(
-    service: Service, lease: Lease, agent: Agent, open_run: OpenRun, context: list[Message]
-) -> tuple[Run, str, list[Block]]:
-    """Compiles the prompt from the blocks as they are now and stores it with the run."""
-    blocks = await service.blocks.of_agent(lease.workspace, agent.id)
+async def _open(service: Service, lease: Lease, open_run: OpenRun) -> tuple[Run, str, dict[str, int]]:
+    """Compiles the prompt from the blocks as they were read with the run and stores it; their versions."""
+    agent, blocks = open_run.material.agent, open_run.material.blocks
     prompt = service.agents.compile(agent, blocks)
     seen = {block.id: block.version for block in blocks}
     run = open_run.run
@@ -165,9 +163,9 @@ async def _open(
         shown = set(seen) if type_of(agent.agent_type).memory_in_prompt else set()
         text = await wake_message(service, lease.workspace, open_run.causes, shown, open_run.over)
         run = run.model_copy(update={"messages": [text], "depth": depth})
-    message_0 = await opening_prompt(service, lease.workspace, agent.id, context, prompt)
+    message_0 = await opening_prompt(service, lease.workspace, agent.id, open_run.material.context, prompt)
     await service.leases.open_run(lease, run, prompt, seen, message_0)
-    return run, prompt, blocks
+    return run, prompt, seen
 
 
 def _depth(run: Run, causes: Sequence[Cause]) -> int:

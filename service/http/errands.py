@@ -63,7 +63,7 @@ async def preview(call: Call[Nothing, SendRequest]) -> Response:
 
 async def _result(call: Call[Any, Any], begun: Run) -> dict[str, Any]:
     """What the errand gave, once it has ended."""
-    run = await call.while_connected(call.service.runs.wait(call.ws, begun.id))
+    run, _ = await call.while_connected(call.service.runs.wait(call.ws, begun.id))
     if run.error is not None:
         raise ModelFailed(run.error)
     if run.result is None:

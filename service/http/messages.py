@@ -63,10 +63,11 @@ async def send(call: Call[Nothing, SendRequest]) -> Response:
     messages, options = new_messages(call.body), run_options(call.body)
     run_id = await run_id_for(call, messages, "messages.create")
     begun = await call.service.messages.send(call.ws, agent_id, messages, options, run_id=run_id)
-    run = await call.while_connected(call.service.runs.wait(call.ws, begun.id))
+    view = await view_of(call, agent_id, begun.options)  # while its worker is at work
+    run, stored = await call.while_connected(call.service.runs.wait(call.ws, begun.id))
     if run.error is not None and run.error.type.startswith("llm_"):
         raise ModelFailed(run.error)
-    return json_answer(letta_response(run, await _produced(call, run)))
+    return json_answer(letta_response(run, _produced(run, stored, view)))
 
 
 async def stream(call: Call[Nothing, SendRequest]) -> Response:
@@ -233,8 +234,7 @@ async def view_of(call: Call[Any, Any], agent_id: str, options: RunOptions) -> V
     return View(inner_monologue=has_inner_monologue(agent_type), **vars(options))
 
 
-async def _produced(call: Call[Nothing, SendRequest], run: Run) -> list[ApiMessage]:
-    stored = await call.service.runs.messages(call.ws, run.id)
+def _produced(run: Run, stored: Sequence[Message], view: View) -> list[ApiMessage]:
     sums = {message.id for message in stored if message.compaction is not None}
     given = [message.id for message in stored if message.id not in sums][: len(run.messages)]
     spoken = [
@@ -242,7 +242,7 @@ async def _produced(call: Call[Nothing, SendRequest], run: Run) -> list[ApiMessa
         for message in stored
         if message.id in sums or (message.from_agent and message.id not in given)
     ]
-    return api_messages(spoken, await view_of(call, run.agent_id, run.options))
+    return api_messages(spoken, view)
 
 
 _PATH = "/v1/agents/{agent_id}/messages"

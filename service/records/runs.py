@@ -5,8 +5,6 @@ from typing import Any, Literal
 from pydantic import Field
 
 from service.records.base import Micros, Record
-from service.records.blocks import Cause
-from service.records.budgets import Spent
 from service.records.messages import Message, NewMessage, Reasoning, ToolCall
 
 
@@ -203,28 +201,6 @@ class OutputEvent(Record):
     message: Message | None = None
     """A whole stored message; or, with a piece, its id, step and time only."""
     piece: Piece | None = None
-
-
-class OpenRun(Record):
-    """A run as its worker holds it: what was stored with it besides the record."""
-
-    run: Run
-    prompt: str | None
-    """The compiled system prompt; None until the run was opened."""
-    seen: dict[str, int]
-    """block id -> the version that the run's transcript knows."""
-    step_id: str | None
-    """A step whose answer is stored and whose tool calls are not all done."""
-    over: int = 0
-    """Changes before the causes that are only counted."""
-    causes: list[Cause]
-    """The changes that woke the agent, if that is what began the run."""
-    stop: StopReason | None = None
-    """Why the run ends, once there is room in its agent's context again."""
-    cancelled: bool = False
-    """Somebody asked for its end before this worker had it."""
-    spent: Spent | None = None
-    """The budget that leaves no room for another model call."""
 
 
 ReadyReason = Literal[

@@ -7,12 +7,14 @@ from typing import Any
 from service.errors import AgentPaused, BudgetSpent, LeaseLost
 from service.records.budgets import Budget
 from service.records.messages import Message
-from service.records.runs import Lease, OpenRun, Ready, Run, RunError, Step, StopReason, Usage, status_of
+from service.records.open_runs import OpenRun
+from service.records.runs import Lease, Ready, Run, RunError, Step, StopReason, Usage, status_of
 from service.store.budgets import limits_of, spent_of
-from service.store.client import Reply, StoreClient, flat
+from service.store.client import Reply, StoreClient
 from service.store.keys import key
 from service.store.messages import body_of
-from service.store.runs import to_open_run, woken
+from service.store.open_runs import to_open_run
+from service.store.runs import woken
 
 
 def _fenced(reply: Reply, lease: Lease) -> Reply:
@@ -46,10 +48,16 @@ class LeaseStore:
         self._run_seconds = run_seconds
 
     async def take(self, ws: str, agent_id: str, generation: int, worker_id: str, ms: int) -> Lease | None:
+        """The lease, or None when this generation is not the one that is due."""
+        lease = Lease(workspace=ws, agent_id=agent_id, generation=generation, worker_id=worker_id)
         reply = await self._store.run("lease_take", ws, agent_id, generation, worker_id, ms)
-        if reply[0] != "ok":
-            return None
-        return Lease(workspace=ws, agent_id=agent_id, generation=generation, worker_id=worker_id)
+        return lease if reply[0] == "ok" else None
+
+    async def begin(self, lease: Lease, ms: int) -> OpenRun | None:
+        """Takes a lease and the run to carry on with, in one act. None: not due, or nothing to do."""
+        who = (lease.agent_id, lease.generation, lease.worker_id)
+        reply = await self._store.run("lease_take", lease.workspace, *who, ms, *self._limits, self._run_tries)
+        return to_open_run(reply[1]) if reply[0] == "ok" else None
 
     async def renew(self, ws: str, leases: Sequence[Lease], ms: int) -> set[str]:
         """The agents among them whose lease is lost."""
@@ -64,16 +72,10 @@ class LeaseStore:
 
     async def next_run(self, lease: Lease) -> OpenRun | None:
         """The run to carry on with, or None: then the lease is given back already."""
-        reply = _fenced(
-            await self._store.run(
-                "run_next", lease.workspace, lease.agent_id, lease.generation, *self._limits, self._run_tries
-            ),
-            lease,
+        reply = await self._store.run(
+            "run_next", lease.workspace, lease.agent_id, lease.generation, *self._limits, self._run_tries
         )
-        if reply[0] != "run":
-            return None
-        found = to_open_run(flat(reply[2]))
-        return found.model_copy(update={"spent": spent_of(reply[3:])}) if reply[3:] else found
+        return to_open_run(_fenced(reply, lease))
 
     async def open_run(
         self, lease: Lease, run: Run, prompt: str, seen: Mapping[str, int], message_0: Message
@@ -112,9 +114,6 @@ class LeaseStore:
             ),
             lease,
         )
-
-    async def notes(self, ws: str, run_id: str) -> list[dict[str, Any]]:
-        return [json.loads(note) for note in await self._store.items(key(ws, "run_notes", run_id))]
 
     async def step(self, ws: str, step_id: str) -> Step | None:
         text = await self._store.get(key(ws, "step", step_id))

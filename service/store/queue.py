@@ -8,7 +8,7 @@ the pop's time-out. Elsewhere: what jobs there are (service/queue.py).
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
@@ -20,32 +20,75 @@ CLAIM_MS = 3_000
 """How long a claim keeps others away. A longer job is claimed again, and finds its generation taken."""
 
 
+class ArqNames(NamedTuple):
+    """How arq calls its keys: what stands in front of a job's id, and the set of those to be aborted."""
+
+    job: str
+    result: str
+    in_progress: str
+    tries: str
+    aborts: str
+
+
+@dataclass(frozen=True)
+class ClaimedJob:
+    """A job that is one worker's for CLAIM_MS."""
+
+    id: str
+    score: int
+    """When it was due, in ms since the epoch."""
+    text: bytes
+    """As its producer put it in; empty if it is gone."""
+    tries: int
+    """Which try this is, from 1."""
+
+
 @dataclass(frozen=True)
 class Claimed:
-    jobs: list[tuple[str, int]]
-    """Job id and score (ms since the epoch)."""
+    jobs: list[ClaimedJob]
     next_due_ms: int | None
     """Until the nearest deferred job, if there is one."""
 
 
 class QueueStore:
-    """Scripts on one arq queue. `prefixes` are arq's: of jobs, results and jobs in progress."""
+    """Scripts on arq's queues. `names` are arq's own keys."""
 
-    def __init__(self, redis: "Redis", prefixes: tuple[str, str, str]) -> None:
+    def __init__(self, redis: "Redis", names: ArqNames) -> None:
         self._redis = redis
-        self._job, _, self._running = prefixes
+        self._names = names
         self._put = load("queue_put")
         self._claim = load("queue_claim")
+        self._end = load("queue_end")
 
     async def put(self, queue: str, job_id: str, job: bytes, *, delay_ms: int = 0, expires_ms: int) -> bool:
         """False when the id is queued or running."""
-        keys = [queue, self._job + job_id, bell_of(queue)]
+        keys = [queue, self._names.job + job_id, bell_of(queue)]
         return bool(await self._run(self._put, keys, [job_id, job, delay_ms, expires_ms]))
 
     async def claim(self, queue: str, most: int) -> Claimed:
-        reply = await self._run(self._claim, [queue, bell_of(queue)], [most, CLAIM_MS, self._running])
-        jobs = [(reply[i].decode(), int(float(reply[i + 1]))) for i in range(1, len(reply), 2)]
+        prefixes = [self._names.in_progress, self._names.job, self._names.tries]
+        reply = await self._run(self._claim, [queue, bell_of(queue)], [most, CLAIM_MS, *prefixes])
+        jobs = [
+            ClaimedJob(reply[i].decode(), int(float(reply[i + 1])), reply[i + 2], reply[i + 3])
+            for i in range(1, len(reply), 4)
+        ]
         return Claimed(jobs, reply[0] if reply[0] >= 0 else None)
+
+    async def end(self, queue: str, job_id: str, result: bytes | None = None, keep_ms: int = 0) -> None:
+        """A job is done; its result, if it has one, is kept for so long."""
+        await self._run(self._end, self._keys_of(queue, job_id), [job_id, "", result or b"", keep_ms])
+
+    async def put_back(self, queue: str, job_id: str, delay_ms: int = 0) -> None:
+        """A job is to be tried again, after a while or as soon as a worker has a slot."""
+        await self._run(self._end, self._keys_of(queue, job_id), [job_id, delay_ms, b"", 0])
+
+    def _keys_of(self, queue: str, job_id: str) -> list[str]:
+        of = self._names
+        return [
+            queue,
+            *(prefix + job_id for prefix in (of.job, of.tries, of.in_progress, of.result)),
+            of.aborts,
+        ]
 
     async def wait(self, queue: str, seconds: float) -> None:
         """Until the bell rings, or the time is over."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.errors import NotFound
-from service.records.blocks import Cause
-from service.records.runs import OpenRun, Ready, ReadyReason, Run, Step
-from service.store.client import Reply, StoreClient
+from service.records.messages import Message
+from service.records.runs import Ready, ReadyReason, Run, Step
+from service.store.client import Reply, StoreClient, flat
 from service.store.keys import key
 
 _JSON_FIELDS = ("usage", "error", "messages", "result")
@@ -53,23 +53,6 @@ def to_run(hash: Mapping[str, str]) -> Run:
     return Run.model_validate(values)
 
 
-def to_open_run(hash: Mapping[str, str]) -> OpenRun:
-    causes = [Cause.model_validate(change) for change in json.loads(hash.get("causes", "[]"))]
-    seen = {id: int(version) for id, version in json.loads(hash.get("seen", "{}")).items()}
-    return OpenRun.model_validate(
-        {
-            "run": to_run(hash),
-            "prompt": hash.get("prompt"),
-            "seen": seen,
-            "step_id": hash.get("step_id"),
-            "causes": causes,
-            "over": int(hash.get("over", "0")),
-            "stop": hash.get("stop"),
-            "cancelled": hash.get("cancel") == "1",
-        }
-    )
-
-
 def woken(reply: Reply, reason: ReadyReason = "answered") -> list[Ready]:
     """The agents that became ready in a script whose reply names them behind its first word."""
     return [
@@ -89,6 +72,13 @@ class RunStore:
         if not hash:
             raise NotFound("run", run_id)
         return to_run(hash)
+
+    async def told(self, ws: str, run_id: str) -> tuple[Run, list[Message]]:
+        """A run and, once it has ended, what it put into its agent's history, in one round trip."""
+        reply = await self._store.run("run_told", ws, run_id)
+        if not reply:
+            raise NotFound("run", run_id)
+        return to_run(flat(reply[0])), [Message.model_validate_json(body) for body in reply[1]]
 
     async def message_ids(self, ws: str, run_id: str) -> list[str]:
         return await self._store.items(key(ws, "run_messages", run_id))

@@ -15,6 +15,7 @@ from service.records.messages import Message
 from service.records.runs import Run, RunError, Step, StopReason, Usage
 from service.settings import Settings
 from service.store.client import StoreClient
+from service.store.leases import LeaseStore
 
 WS = DEFAULT_WORKSPACE
 MODERN = {"X-Stainless-Package-Version": "1.12.1"}
@@ -84,7 +85,9 @@ class Worker:
         leases = self._service.leases
         lease = None
         for generation in range(1, 20):
-            lease = lease or await leases.take(self._ws, agent_id, generation, "test")
+            lease = lease or await LeaseStore(self._service.store, 60).take(
+                self._ws, agent_id, generation, "test", 60_000
+            )
         assert lease is not None
         opened = await leases.next_run(lease)
         assert opened is not None

@@ -10,6 +10,7 @@ from service.records.runs import RunError
 from service.store.keys import key
 from service.store.leases import LeaseStore
 from tests.http.conftest import WS, Make, Worker
+from tests.store.team import taken
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +30,7 @@ async def test_a_dead_letter_shows_what_was_sent_and_why_it_was_given_up(
     assert (await client.get(f"/v1/agents/{agent}/dead-letters")).json() == []
     run = await sent(client, agent)
     generation = int((await service.store.hash(key(WS, "agent_state", agent)))["generation"])
-    lease = await service.leases.take(WS, agent, generation, "test")
+    lease = await taken(service, agent, generation)
     assert lease is not None
     leases = LeaseStore(service.store, 60, run_tries=1)
     for _ in range(3):

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from service.bootstrap import Service
-from tests.http.conftest import WS, Make, Worker
+from tests.http.conftest import Make, Worker
+from tests.store.team import taken
 
 HI = [
     {
@@ -119,7 +120,7 @@ async def test_a_run_under_way_is_asked_to_stop(
 ) -> None:
     agent = (await make_agent())["id"]
     run_id = await _send(client, agent)
-    lease = await service.leases.take(WS, agent, 1, "worker")
+    lease = await taken(service, agent, 1)
     assert lease is not None
     await service.leases.next_run(lease)
     assert (await _cancel(client, agent)).json() == {run_id: "cancelled"}

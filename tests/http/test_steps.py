@@ -7,7 +7,8 @@ import pytest
 
 from service.bootstrap import Service
 from service.records.runs import ModelReply, Step, Usage
-from tests.http.conftest import WS, Make, Worker
+from tests.http.conftest import Make, Worker
+from tests.store.team import taken
 
 HI = [{"role": "assistant", "content": "Hi!"}]
 
@@ -38,7 +39,7 @@ async def _feedback(client: httpx.AsyncClient, step_id: str, **body: Any) -> htt
 async def _answered(client: httpx.AsyncClient, service: Service, agent_id: str, done: bool = True) -> str:
     """A step with an answer and times, its run ended or not."""
     await client.post(f"/v1/agents/{agent_id}/messages/async", json={"input": "hello"})
-    lease = await service.leases.take(WS, agent_id, 1, "worker")
+    lease = await taken(service, agent_id, 1)
     assert lease is not None
     opened = await service.leases.next_run(lease)
     assert opened is not None

@@ -172,8 +172,8 @@ async def test_a_source_is_run_once_by_a_worker(client: httpx.AsyncClient, servi
     request = None
     while request is None:
         claimed = await service.queue.claim("blockwire:jobs", 1)
-        for job_id, _ in claimed.jobs:
-            request = await service.tool_runs.take(WS, job_id.split(":")[-1])
+        for job in claimed.jobs:
+            request = await service.tool_runs.take(WS, job.id.split(":")[-1])
     assert (request.tool.name, request.tool.source_code) == ("roll", source())
     assert (request.arguments, request.environ, request.agent_id) == ({"sides": 6}, {"KEY": "v"}, None)
     await service.tool_runs.answer(WS, request.id, ToolOutcome(text="4", value=4, stdout=["hm"]))

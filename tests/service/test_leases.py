@@ -11,17 +11,16 @@ pytestmark = pytest.mark.anyio
 
 
 async def due(team: Team) -> list[str]:
-    return [id for id, _ in (await team.service.queue.claim(QUEUE, 100)).jobs]
+    return [job.id for job in (await team.service.queue.claim(QUEUE, 100)).jobs]
 
 
 async def held(team: Team) -> tuple[Lease, Run]:
     agent = await team.agent()
     await team.send(agent)
     assert await due(team) == [f"step:{WS}:{agent.id}:1"]
-    lease = await team.service.leases.take(WS, agent.id, 1, "worker-1")
-    assert lease is not None
-    open_run = await team.service.leases.next_run(lease)
-    assert open_run is not None
+    begun = await team.service.leases.begin(WS, agent.id, 1, "worker-1")
+    assert begun is not None
+    lease, open_run = begun
     return lease, open_run.run
 
 
@@ -33,7 +32,7 @@ async def test_an_agent_given_back_is_queued_again(team: Team) -> None:
 
 async def test_a_lease_that_is_not_due_is_none(team: Team) -> None:
     lease, _ = await held(team)
-    assert await team.service.leases.take(WS, lease.agent_id, 1, "worker-2") is None
+    assert await team.service.leases.begin(WS, lease.agent_id, 1, "worker-2") is None
 
 
 async def test_leases_of_several_workspaces_are_renewed_together(team: Team) -> None:
@@ -71,7 +70,9 @@ async def test_notes_and_steps_come_back_as_they_were(team: Team) -> None:
         id="message-1", agent_id=lease.agent_id, role="system", created_at=7, content="ñ", step_id="s"
     )
     await leases.add_note(lease, run.id, note, {"block-1": 2})
-    assert await leases.notes(WS, run.id) == [note]
+    again = await leases.next_run(lease)
+    assert again is not None
+    assert again.material.notes == [note]
     step = Step(id="step-1", run_id=run.id, agent_id=lease.agent_id, index=0, created_at=0)
     await leases.store_answer(lease, step)
     stored = await leases.step(WS, "step-1")

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from service.bootstrap import Service, assemble
 from service.errors import Invalid, NotFound, StoreUnreachable, UnknownModel
-from service.queue import QUEUE
+from service.queue import PREFIXES, QUEUE
 from service.records.base import Page
 from service.records.messages import NewMessage
 from service.records.runs import RunOptions
@@ -23,7 +23,7 @@ class Away(QueueStore):
 
 
 async def due(service: Service, queue: str = QUEUE) -> list[str]:
-    return [id for id, _ in (await service.queue.claim(queue, 100)).jobs]
+    return [job.id for job in (await service.queue.claim(queue, 100)).jobs]
 
 
 async def test_a_message_becomes_a_run_and_a_job(team: Team) -> None:
@@ -92,7 +92,7 @@ async def test_another_model_may_be_asked_for_once(team: Team) -> None:
 
 async def test_a_message_is_kept_though_the_queue_is_away(team: Team) -> None:
     agent = await team.agent()
-    service = assemble(team.service.settings, team.store, Away(team.redis, ("", "", "")))
+    service = assemble(team.service.settings, team.store, Away(team.redis, PREFIXES))
     with capture_logs() as logs:
         run = await service.messages.send(WS, agent.id, [NewMessage(content="Hi.")])
     assert [line["event"] for line in logs] == ["job.deferred", "message.sent"]

@@ -21,6 +21,7 @@ from service.records.runs import Lease, OutputEvent, Piece, Run, RunOptions, Ste
 from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.keys import key
+from tests.store.team import taken
 
 pytestmark = pytest.mark.anyio
 
@@ -87,7 +88,7 @@ async def begin(service: Service, output: str = "tokens", background: bool = Tru
     options = RunOptions.model_validate({"output": output})
     sent = [NewMessage(content="go")]
     run = await service.messages.send(WS, agent.id, sent, options, background=background)
-    lease = await service.leases.take(WS, agent.id, 1, "test")
+    lease = await taken(service, agent.id, 1)
     assert lease is not None
     assert await service.leases.next_run(lease) is not None
     return Teller(service, lease, run)

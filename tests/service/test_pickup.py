@@ -291,7 +291,7 @@ async def test_a_job_whose_end_could_not_be_stored_is_told_of(
     async def lost(*args: object) -> None:
         raise ConnectionError("gone")
 
-    monkeypatch.setattr(worker, "finish_job", lost)
+    monkeypatch.setattr(queue, "end", lost)
     with capture_logs() as logs:
         async with at_work(worker):
             await pool.enqueue_job("quick", _job_id="quick")

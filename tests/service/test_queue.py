@@ -26,7 +26,7 @@ async def test_a_step_names_workspace_agent_and_generation_and_is_queued_once(te
     await queue.put_step(WS, ready)
     await queue.put_step(WS, ready.model_copy(update={"generation": 8}))
     jobs = (await team.service.queue.claim(QUEUE, 10)).jobs
-    assert sorted(id for id, _ in jobs) == ["step:default:agent-1:7", "step:default:agent-1:8"]
+    assert sorted(job.id for job in jobs) == ["step:default:agent-1:7", "step:default:agent-1:8"]
 
 
 async def test_a_step_is_a_job_as_arq_reads_it(team: Team) -> None:

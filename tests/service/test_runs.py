@@ -36,7 +36,7 @@ async def test_a_wait_ends_when_the_run_does(team: Team) -> None:
     other_lease, other_run = await team.working(other)
     await team.leases.finish(other_lease, other_run.run.id, "end_turn", None)
     await team.leases.finish(lease, open_run.run.id, "max_steps", None)
-    run = await asyncio.wait_for(waiting, 4)
+    run, _ = await asyncio.wait_for(waiting, 4)
     assert (run.id, run.status, run.stop_reason) == (open_run.run.id, "completed", "max_steps")
 
 
@@ -46,7 +46,7 @@ async def test_many_wait_for_one_run(team: Team) -> None:
     waiting = [asyncio.create_task(team.service.runs.wait(WS, open_run.run.id)) for _ in range(20)]
     await listening(team, waiting[0])
     await team.leases.finish(lease, open_run.run.id, "end_turn", None)
-    for run in await asyncio.wait_for(asyncio.gather(*waiting), 4):
+    for run, _ in await asyncio.wait_for(asyncio.gather(*waiting), 4):
         assert run.status == "completed"
 
 
@@ -54,7 +54,7 @@ async def test_a_run_that_ended_before_is_not_waited_for(team: Team) -> None:
     agent = await team.agent()
     lease, open_run = await team.working(agent)
     await team.leases.finish(lease, open_run.run.id, "error", None)
-    run = await asyncio.wait_for(team.service.runs.wait(WS, open_run.run.id), 4)
+    run, _ = await asyncio.wait_for(team.service.runs.wait(WS, open_run.run.id), 4)
     assert run.status == "failed"
 
 
@@ -68,7 +68,7 @@ async def test_a_step_in_between_does_not_end_the_wait(team: Team) -> None:
         lease, step, [], usage=Usage(), context_tokens=0, step_count=1, seen={}, stop_reason=None
     )
     await team.service.agents.delete(WS, agent.id, ALICE)
-    assert (await asyncio.wait_for(waiting, 4)).status == "cancelled"
+    assert (await asyncio.wait_for(waiting, 4))[0].status == "cancelled"
 
 
 async def test_a_run_that_is_not_there_is_not_waited_for(team: Team) -> None:
@@ -83,7 +83,7 @@ async def test_an_end_is_seen_though_the_ring_was_lost(team: Team, monkeypatch: 
     waiting = asyncio.create_task(team.service.runs.wait(WS, open_run.run.id))
     await listening(team, waiting)
     await raw(team.store).hset(key(WS, "run", open_run.run.id), "status", "completed")  # type: ignore[misc]
-    assert (await asyncio.wait_for(waiting, 4)).status == "completed"
+    assert (await asyncio.wait_for(waiting, 4))[0].status == "completed"
 
 
 class TestOnARealServer:
@@ -98,7 +98,7 @@ class TestOnARealServer:
         await listening(team, waiting)
         assert await raw(team.store).client_kill_filter(_type="pubsub") >= 1
         await team.leases.finish(lease, open_run.run.id, "end_turn", None)
-        assert (await asyncio.wait_for(waiting, 4)).status == "completed"
+        assert (await asyncio.wait_for(waiting, 4))[0].status == "completed"
 
 
 async def test_runs_come_in_pages_of_an_agent_or_of_all(team: Team) -> None:
@@ -124,6 +124,8 @@ async def test_a_runs_messages_and_steps_are_told(team: Team) -> None:
     )
     messages = await team.service.runs.messages(WS, run_id)
     assert [message.content for message in messages] == ["Hi.", "Hello."]
+    await team.leases.finish(lease, run_id, "end_turn", None)
+    assert (await team.service.runs.wait(WS, run_id))[1] == messages
     assert [one.id for one in await team.service.runs.steps(WS, run_id)] == ["step-1"]
     with pytest.raises(NotFound):
         await team.service.runs.messages(WS, "run-x")
@@ -136,7 +138,7 @@ async def test_a_run_not_begun_is_cancelled_at_once_and_its_waiters_told(team: T
     await listening(team, waiting)
     assert await team.service.runs.open_ids(WS, agent.id) == [run_id]
     assert await team.service.runs.cancel(WS, run_id)
-    run = await asyncio.wait_for(waiting, 4)
+    run, _ = await asyncio.wait_for(waiting, 4)
     assert (run.status, run.stop_reason) == ("cancelled", "cancelled")
     assert not await team.service.runs.cancel(WS, run_id)
     assert await team.service.runs.open_ids(WS, agent.id) == []

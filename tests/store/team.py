@@ -13,7 +13,8 @@ from service.records.base import DEFAULT_WORKSPACE
 from service.records.blocks import Author, Block, BlockFields, Cause, Change, Edit, EditOutcome
 from service.records.ids import new_id
 from service.records.messages import Answer, CallAnswer, Message, NewMessage, ToolCall
-from service.records.runs import Lease, OpenRun, Ready, Run, Step, Usage
+from service.records.open_runs import OpenRun
+from service.records.runs import Lease, Ready, Run, Step, Usage
 from service.records.subscriptions import Subscription, SubscriptionFields, WakeUp
 from service.store.client import StoreClient
 from service.store.keys import key, workspace_prefix
@@ -60,6 +61,12 @@ def word(*ids: str, approve: bool = True, **fields: Any) -> NewMessage:
     """The caller's word on calls of those ids."""
     given = [CallAnswer(tool_call_id=id, approve=approve) for id in ids]
     return NewMessage(role="approval", content="", answer=Answer(calls=given, **fields))
+
+
+async def taken(service: Service, agent_id: str, generation: int, worker: str = "test") -> Lease | None:
+    """The lease alone, without the run that comes with it where workers take one."""
+    leases = LeaseStore(service.store, RUN_SECONDS)
+    return await leases.take(WS, agent_id, generation, worker, service.settings.lease_ms)
 
 
 def causes(changes: Sequence[Change], by: Subscription) -> list[Cause]:

@@ -6,7 +6,8 @@ from service.errors import Invalid, NotFound, PendingApproval
 from service.records.agents import Agent
 from service.records.base import Page
 from service.records.messages import NewMessage
-from service.records.runs import Lease, OpenRun, Run, RunError, RunOptions
+from service.records.open_runs import OpenRun
+from service.records.runs import Lease, Run, RunError, RunOptions
 from service.store.keys import key
 from service.store.leases import LeaseStore
 from service.store.wakeups import WakeUpStore

@@ -149,4 +149,4 @@ async def test_what_only_a_worker_needed_of_a_run_goes_with_its_end(team: Team) 
     await team.leases.finish(lease, run.id, "end_turn", None)
     left = await team.store.hash(key(WS, "run", run.id))
     assert not {"prompt", "seen", "causes", "step_id"} & set(left)
-    assert await team.leases.notes(WS, run.id) == []
+    assert await team.store.items(key(WS, "run_notes", run.id)) == []

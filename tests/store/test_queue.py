@@ -46,7 +46,7 @@ async def rings(redis: "Redis") -> int:
 
 
 async def claimed(queue: QueueStore, most: int) -> list[str]:
-    return [id for id, _ in (await queue.claim(QUEUE, most)).jobs]
+    return [job.id for job in (await queue.claim(QUEUE, most)).jobs]
 
 
 async def test_a_job_is_queued_once_and_rings_once(queue: QueueStore, redis: "Redis") -> None:
@@ -89,9 +89,9 @@ async def test_due_jobs_are_claimed_in_order_and_by_one_alone(queue: QueueStore,
     for number in range(3):
         await put(queue, f"job-{number}", delay_ms=number - 5)
     first = await queue.claim(QUEUE, 10)
-    assert [id for id, _ in first.jobs] == ["job-0", "job-1", "job-2"]
-    assert [score for _, score in first.jobs] == [
-        int(await redis.zscore(QUEUE, id) or 0) for id, _ in first.jobs
+    assert [job.id for job in first.jobs] == ["job-0", "job-1", "job-2"]
+    assert [job.score for job in first.jobs] == [
+        int(await redis.zscore(QUEUE, job.id) or 0) for job in first.jobs
     ]
     assert first.next_due_ms is None
     assert await claimed(queue, 10) == []

@@ -55,11 +55,15 @@ async def test_opening_a_run_brings_back_no_message_that_is_gone(team: Team) -> 
 async def test_notes_are_the_runs_own_and_move_what_it_has_seen(team: Team) -> None:
     agent = await team.agent()
     lease, open_run = await team.working(agent)
-    await team.leases.add_note(lease, open_run.run.id, {"id": "n1", "content": "ñ"}, {"block-1": 2})
-    await team.leases.add_note(lease, open_run.run.id, {"id": "n2"}, {"block-1": 3})
-    assert await team.leases.notes(WS, open_run.run.id) == [{"id": "n1", "content": "ñ"}, {"id": "n2"}]
+    first, second = [
+        Message(id=id, agent_id=agent.id, role="system", created_at=7, content=text)
+        for id, text in (("n1", "ñ"), ("n2", "second"))
+    ]
+    await team.leases.add_note(lease, open_run.run.id, first.model_dump(), {"block-1": 2})
+    await team.leases.add_note(lease, open_run.run.id, second.model_dump(), {"block-1": 3})
     again = await team.leases.next_run(lease)
     assert again is not None
+    assert again.material.notes == [first, second]
     assert again.seen == {"block-1": 3}
     assert len(await team.service.messages.find(WS, agent.id, Page())) == 1
 

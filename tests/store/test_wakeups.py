@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from service.records.blocks import Change
-from service.records.runs import OpenRun
+from service.records.open_runs import OpenRun
 from service.store.keys import key
 from service.store.wakeups import WakeUpStore
 from tests.store.team import ALICE, WS, Team

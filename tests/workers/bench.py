@@ -24,6 +24,7 @@ from service.records.runs import Lease, ModelReply, Run, RunOptions
 from service.records.subscriptions import Subscription, SubscriptionFields
 from service.settings import Settings
 from service.store.keys import key
+from tests.store.team import taken
 from workers.loop import Loop
 from workers.main import tools
 from workers.models.base import Emit, Model, ModelRequest, ignore
@@ -145,7 +146,7 @@ class Bench:
 
     async def lease(self, agent: Agent, worker: str = "one") -> Lease:
         generation = await self.generation(agent)
-        lease = await self.service.leases.take(WS, agent.id, generation, worker)
+        lease = await taken(self.service, agent.id, generation, worker)
         assert lease is not None, "the agent is not ready to be taken"
         return lease
 

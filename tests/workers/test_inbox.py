@@ -114,7 +114,7 @@ async def test_only_the_holder_of_the_lease_may_go_on(bench: Bench) -> None:
     await bench.script(agent, says("Hello."))
     generation = await bench.generation(agent)
     taken = await asyncio.gather(
-        *(bench.service.leases.take(WS, agent.id, generation, f"worker {n}") for n in range(5))
+        *(bench.service.leases.begin(WS, agent.id, generation, f"worker {n}") for n in range(5))
     )
-    assert len([lease for lease in taken if lease is not None]) == 1
-    assert await bench.service.leases.take(WS, agent.id, generation + 1, "early") is None
+    assert len([begun for begun in taken if begun is not None]) == 1
+    assert await bench.service.leases.begin(WS, agent.id, generation + 1, "early") is None

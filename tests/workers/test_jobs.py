@@ -171,7 +171,7 @@ async def test_a_store_that_is_away_when_the_lease_is_taken_raises_nothing_to_ar
 ) -> None:
     agent = await bench.agent()
     await bench.script(agent, says("x"))
-    monkeypatch.setattr(bench.service.leases, "take", raises(StoreUnreachable("gone")))
+    monkeypatch.setattr(bench.service.leases, "begin", raises(StoreUnreachable("gone")))
     with capture_logs() as logs:
         await step(bench, ctx, agent)
     assert [log["event"] for log in logs] == ["job.deferred"]

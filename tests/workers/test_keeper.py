@@ -121,7 +121,7 @@ async def test_an_agent_whose_worker_is_gone_is_queued_for_another(bench: Bench,
     generation = await bench.generation(agent)
     assert generation == lease.generation + 1
     claimed = await bench.service.queue.claim("blockwire:jobs", 10)
-    assert f"step:{WS}:{agent.id}:{generation}" in [job_id for job_id, _ in claimed.jobs]
+    assert f"step:{WS}:{agent.id}:{generation}" in [job.id for job in claimed.jobs]
 
 
 async def test_a_store_that_is_away_for_a_while_ends_no_keeper(

@@ -157,15 +157,15 @@ class TestWhatIsCovered:
 class TestBursts:
     async def test_an_agent_is_woken_when_a_burst_is_over(self, bench: Bench, dispatcher: Dispatcher) -> None:
         supervisor = await bench.agent({"board": ""})
-        one = await bench.watch(supervisor, "board", debounce_ms=40)
-        assert one.max_wait_ms == 400
+        one = await bench.watch(supervisor, "board", debounce_ms=800)
+        assert one.max_wait_ms == 8000
         for text in "abc":
             await bench.edit("board", "append", text=text)
             await dispatch(dispatcher)
         assert await bench.wakeups(supervisor) == []
         soonest = await bench.service.subscriptions.wake_due(WS)
         assert soonest is not None
-        assert 0 < soonest <= 0.04
+        assert 0 < soonest <= 0.8
 
         async def woken() -> bool:
             await bench.service.subscriptions.wake_due(WS)

@@ -51,7 +51,7 @@ async def answered(bench: Bench, asked: ToolRequest) -> ToolOutcome:
 async def queued(bench: Bench, asked: ToolRequest) -> None:
     async def is_there() -> bool:
         claimed = await bench.service.queue.claim("blockwire:jobs", 10)
-        return f"tool:{WS}:{asked.id}" in [id for id, _ in claimed.jobs]
+        return f"tool:{WS}:{asked.id}" in [job.id for job in claimed.jobs]
 
     await wait_until("the job is queued", is_there)
 

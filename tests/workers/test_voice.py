@@ -188,15 +188,15 @@ async def test_all_pieces_are_out_before_the_answer_is_stored(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent = await bench.agent()
-    store_answer, told_before = bench.service.leases.store_answer, ""
+    store_step, told_before = bench.service.leases.store_step, ""
 
-    async def watched(lease: Lease, step: Step) -> None:
+    async def watched(*args: Any, **fields: Any) -> None:
         nonlocal told_before
         events = await output_of(bench, run)
         told_before = "".join(event.piece.text for event in events if event.piece)
-        await store_answer(lease, step)
+        await store_step(*args, **fields)
 
-    monkeypatch.setattr(bench.service.leases, "store_answer", watched)
+    monkeypatch.setattr(bench.service.leases, "store_step", watched)
     run = await bench.script(agent, says(LONG), output="tokens")
     await bench.carry(agent)
     assert told_before == LONG

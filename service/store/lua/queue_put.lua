@@ -1,6 +1,5 @@
 -- Puts a job into arq's queue in arq's own format, unless its id is known, and rings the doorbell (one token at most).
--- A job whose text is there and whose place in the queue is gone would never be found: it is put again. A result is no
--- reason to refuse: jobs put here keep none, but arq keeps one where a job's text was gone when it was to be run.
+-- A job whose text is there and whose place in the queue is gone would never be found: it is put again.
 --
 -- KEYS  1 queue (zset)  2 job  3 bell (list)
 -- ARGV  1 job id  2 serialized job  3 ms until it is due  4 ms until it expires

@@ -16,6 +16,7 @@
 -- include: run_end
 -- include: idle
 -- include: budget
+-- include: first_word
 local agent, run, step = ARGV[1], ARGV[3], ARGV[4]
 if not fenced(agent, ARGV[2]) then return {'fence'} end
 local known = redis.call('EXISTS', K.step(step)) == 1
@@ -25,6 +26,7 @@ for _, message in ipairs(cjson.decode(ARGV[7])) do
   store_message(agent, message[1], message[2])
   redis.call('RPUSH', K.run_messages(run), message[1])
   if message[4] == '1' then redis.call('HSET', K.agent_state(agent), 'pending', message[1]) end
+  if message[3] == '1' then first_word(run) end
   if message[3] == '1' then tell(run, '{"kind":"message","message":' .. stamped(message[2]) .. '}') end
 end
 run_usage(agent, run, ARGV[8], tonumber(ARGV[17]))

@@ -58,5 +58,5 @@ def listeners(service: Service) -> int:
     return sum(len(queues) for queues in waiting.values())
 
 
-async def lost(*_: object) -> None:
+async def lost(*_: object, **fields: object) -> None:
     raise LeaseLost("agent")

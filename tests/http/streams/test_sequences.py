@@ -190,7 +190,7 @@ async def test_a_step_that_is_asked_again_is_told_again_under_another_id(
     async with listen(agent, says("Hello."), stream_tokens=True) as listener:
         await listener.next()
         with monkeypatch.context() as broken:
-            broken.setattr(bench.service.leases, "store_answer", lost)
+            broken.setattr(bench.service.leases, "store_step", lost)
             with pytest.raises(LeaseLost):
                 await bench.carry(agent)
         await bench.take_over(agent)
