@@ -13,10 +13,12 @@ uvicorn, arq and redis say through the standard library arrives here too, from
 warnings upwards: their facts have events of our own.
 """
 
+import json
 import logging
 import sys
 
 import structlog
+from pydantic_core import PydanticSerializationError, to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.settings import Settings
@@ -44,14 +46,22 @@ def set_up_logs(settings: Settings, process: str) -> None:
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
     _route_standard_library(shared, rendering, level)
 
 
 def _json_lines() -> list[Processor]:
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return [structlog.processors.format_exc_info, _as_json]
+
+
+def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    """Not by structlog's renderer: each request is a line, and this takes a tenth of the time."""
+    try:
+        return to_json(event, fallback=repr).decode()
+    except PydanticSerializationError:  # half a character, as a foreign name may hold
+        return json.dumps(event, default=repr)
 
 
 def _readable_lines() -> list[Processor]:

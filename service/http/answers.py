@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from pydantic_core import to_json
 from starlette.responses import Response
 
+_IS_JSON = (b"content-type", b"application/json")
+
 
 def json_answer(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A response whose body is the content as JSON: a response model, a list of them, or plain values."""
-    return Response(to_json(content), status, headers, "application/json")
+    """A response whose body is the content as JSON: a response model, a list of them, or plain values.
+
+    Names of headers are given in lower case.
+    """
+    answer = Response(to_json(content), status)
+    answer.raw_headers.append(_IS_JSON)
+    for name, value in (headers or {}).items():
+        answer.raw_headers.append((name.encode("latin-1"), value.encode("latin-1")))
+    return answer

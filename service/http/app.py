@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.types import Lifespan, Receive, Scope, Send
 
 from service.bootstrap import Service, open_service
 from service.http import (
@@ -62,6 +63,23 @@ ROUTES: list[Route] = [
 ]
 
 
+class _App(Starlette):
+    """Starlette for its lifespan; requests go straight to the door.
+
+    Its own layers would each look at every request, and have nothing to add: the door answers all of them.
+    """
+
+    def __init__(self, door: Door, lifespan: Lifespan["_App"]) -> None:
+        super().__init__(lifespan=lifespan)
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._door.handle(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create_app(
     settings: Settings, service: Service | None = None, ending: asyncio.Event | None = None
 ) -> Starlette:
@@ -85,4 +103,4 @@ def create_app(
             finally:
                 door.service = None
 
-    return Starlette(routes=[door], lifespan=lifespan)
+    return _App(door, lifespan)

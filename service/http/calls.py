@@ -91,7 +91,9 @@ def author_of(headers: Headers, token: Token | None = None) -> Author:
 def secret_of(headers: Headers) -> str | None:
     """The token that was sent, in either of V1's two ways."""
     for name, scheme in ((b"authorization", "bearer"), (b"x-bare-password", "password")):
-        word, _, secret = headers.get(name, b"").decode("latin-1").strip().partition(" ")
+        if (sent := headers.get(name)) is None:
+            continue
+        word, _, secret = sent.decode("latin-1").strip().partition(" ")
         if word.lower() == scheme and secret.strip():
             return secret.strip()
     return None

@@ -7,13 +7,11 @@ it. Whoever may not come in is told nothing, and no body of theirs is read.
 
 import asyncio
 import re
-import uuid
 from time import perf_counter_ns
 from typing import Any
 
 import structlog
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from service.bootstrap import Service
@@ -36,6 +34,7 @@ from service.http.errors import UNKNOWN, NoRoute, NotReady, WrongMethod, refusal
 from service.http.guard import refuse_strangers
 from service.http.routing import Route, Table, check_ids
 from service.records.base import DEFAULT_WORKSPACE
+from service.records.ids import new_id
 from service.records.tokens import Permit
 from service.records.tokens import Scope as TokenScope
 
@@ -46,11 +45,12 @@ _ANYBODY = Permit()
 log = structlog.get_logger()
 
 
-class Door(BaseRoute):
+class Door:
     """Answers all HTTP requests from a table. `service` is None while it is not open."""
 
     def __init__(self, table: Table, *, guarded: bool, ending: asyncio.Event) -> None:
         self.service: Service | None = None
+        self._log = log.bind()  # the lazy one asks for the configuration at every line
         self._ending = ending
         self._table = table
         self._guarded = guarded
@@ -59,9 +59,6 @@ class Door(BaseRoute):
         }
         for model in self._default_queries:
             list_fields(model)
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        return (Match.FULL if scope["type"] == "http" else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter_ns()
@@ -72,7 +69,7 @@ class Door(BaseRoute):
         response.raw_headers.append((b"x-request-id", request_id.encode()))
         await response(scope, receive, send)
         ms = round((perf_counter_ns() - began) / 1e6, 2)
-        log.info("request.answered", status=response.status_code, ms=ms, **facts)
+        self._log.info("request.answered", status=response.status_code, ms=ms, **facts)
 
     async def _answer(
         self, scope: Scope, receive: Receive, headers: Headers, facts: dict[str, Any]
@@ -166,5 +163,5 @@ def _sent_path(scope: Scope) -> str:
 
 def _request_id(headers: Headers) -> str:
     """The caller's own id for the request if it is a sane one, else a new one."""
-    given = headers.get(b"x-request-id", b"")
-    return given.decode() if _REQUEST_ID.fullmatch(given) else f"req-{uuid.uuid4()}"
+    given = headers.get(b"x-request-id")
+    return given.decode() if given and _REQUEST_ID.fullmatch(given) else new_id("req")

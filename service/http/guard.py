@@ -30,7 +30,7 @@ def refuse_strangers(headers: Headers, caller: str | None = None) -> None:
     callers = [] if caller is None else [caller]
     for name in _PROXIES_SAY:
         callers += headers[name].decode("latin-1").split(",") if name in headers else []
-    if not all(is_loopback(one.strip().removeprefix("::ffff:")) for one in callers):
+    if not all(_is_this_machine(one) for one in callers):
         raise Stranger(f"this server answers to its own machine only, as it has no tokens; {_REMEDY}")
     host = headers.get(b"host")
     if host is not None and not _names_loopback(b"//" + host):
@@ -44,6 +44,11 @@ def refuse_strangers(headers: Headers, caller: str | None = None) -> None:
             "Origin: this server does not answer web pages from elsewhere; open the page from localhost, or "
             f"{_REMEDY}"
         )
+
+
+@lru_cache(maxsize=256)
+def _is_this_machine(address: str) -> bool:
+    return is_loopback(address.strip().removeprefix("::ffff:"))
 
 
 @lru_cache(maxsize=256)

@@ -66,7 +66,7 @@ class Route:
 
     A POST that keeps nothing and asks no model only reads."""
 
-    @property
+    @cached_property
     def needs(self) -> Scope | Literal["none"]:
         return self.scope or ("read" if self.method == "GET" else "write")
 
@@ -138,7 +138,8 @@ class Table:
         for place in self._patterns.get(_word(path), ()):
             if match := place.pattern.fullmatch(path):
                 if route := place.routes.get(method):
-                    return route, {name: unquote(text) for name, text in match.groupdict().items()}
+                    found = match.groupdict()
+                    return route, {n: unquote(found[n]) for n in found} if "%" in path else found
                 allowed = allowed | place.routes
         if allowed:
             raise WrongMethod(allowed)
@@ -159,7 +160,8 @@ def check_ids(parameters: Mapping[str, str]) -> None:
 
 def _word(path: str) -> str:
     """`blocks` of `/v1/blocks/…`: the drawer its patterns are in."""
-    return path.split("/", 3)[2] if path.count("/") >= 2 else ""
+    parts = path.split("/", 3)
+    return parts[2] if len(parts) > 2 else ""
 
 
 def _pattern(path: str) -> re.Pattern[str]:

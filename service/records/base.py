@@ -1,10 +1,11 @@
 """Record: the frozen base of all records, with time and paging."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
 Micros = int
+_EPOCH = datetime(1970, 1, 1)
 
 DEFAULT_WORKSPACE = "default"
 DEFAULT_POOL = "default"
@@ -17,9 +18,7 @@ IDS_AT_MOST = 200_000
 
 def iso(at: Micros) -> str:
     """ISO 8601 in UTC with microseconds and `Z`, as V1 writes row times."""
-    return (
-        datetime.fromtimestamp(at // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{at % 1_000_000:06d}Z"
-    )
+    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds") + "Z"
 
 
 def micros_of(moment: datetime) -> int:

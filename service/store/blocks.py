@@ -7,6 +7,8 @@ what is not there is null.
 import json
 from collections.abc import Mapping, Sequence
 
+from pydantic_core import from_json
+
 from service.errors import (
     BlockFull,
     BlockReadOnly,
@@ -46,9 +48,7 @@ def to_hash(fields: BlockFields) -> dict[str, str]:
 
 
 def to_block(hash: Mapping[str, str]) -> Block:
-    return Block.model_validate(
-        {**hash, **{name: json.loads(hash[name]) for name in AS_JSON if name in hash}}
-    )
+    return Block.model_validate({**hash, **{name: from_json(hash[name]) for name in AS_JSON if name in hash}})
 
 
 def _author(by: Author) -> str:
@@ -82,7 +82,7 @@ class BlockStore:
             "1" if edit.all else "",
             edit.line,
             "" if value is None else "1",
-            json.dumps(fields, ensure_ascii=False),
+            json.dumps(fields, ensure_ascii=False) if fields else "{}",
             "" if edit.expected_version is None else edit.expected_version,
             edit.edit_id or "",
             fingerprint,

@@ -135,3 +135,12 @@ def test_a_traceback_comes_without_the_values_of_variables(json_logs: bool, caps
     text = capsys.readouterr().err
     assert text.count("LookupError: nothing there") == 2
     assert "what the block says" not in text
+
+
+def test_a_line_holds_whatever_it_is_given(capsys: Output) -> None:
+    set_up_logs(Settings(json_logs=True), "web")
+    log.info("tool.failed", error=ValueError("ü"), half="\ud83d")
+    log.info("tool.failed", error=ValueError("ü"), half="whole")
+    odd, plain = lines(capsys)
+    assert (odd["error"], odd["half"]) == ("ValueError('ü')", "\ud83d")
+    assert (plain["error"], plain["half"]) == ("ValueError('ü')", "whole")

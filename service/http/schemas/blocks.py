@@ -16,6 +16,7 @@ from service.http.schemas.bounds import (
     Names,
     Text,
 )
+from service.http.schemas.shown import Shown
 from service.records.base import iso
 from service.records.blocks import DEFAULT_LIMIT, Block, BlockFields, BlockQuery, Edit, EditOutcome, Operation
 
@@ -168,7 +169,7 @@ class AgentBlocksQuery(PageQuery):
     order: Literal["asc", "desc"] = Field(default="desc", description="by id")
 
 
-class BlockResponse(BaseModel):
+class BlockResponse(Shown):
     """A block. `version` and `updated_at` are Blockwire's, the rest is V1's."""
 
     value: str
@@ -236,19 +237,21 @@ def update_of(body: BlockUpdate, expected_version: int | None) -> Edit:
 
 
 def block_response(block: Block) -> BlockResponse:
-    return BlockResponse(**_shown(block))
+    return BlockResponse.of(shown_block(block))
 
 
 def edited_block(outcome: EditOutcome) -> EditedBlock:
     told = EditTold(version=outcome.version, changed=outcome.changed, repeated=outcome.repeated)
-    return EditedBlock(**_shown(outcome.block), edit=told)
+    return EditedBlock.of({**shown_block(outcome.block), "edit": told})
 
 
 def _given(body: BlockSettings) -> dict[str, Any]:
-    return {name: value for name in _FIELDS if (value := getattr(body, name, None)) is not None}
+    told, there = vars(body), body.model_fields_set
+    return {name: told[name] for name in _FIELDS if name in there and told[name] is not None}
 
 
-def _shown(block: Block) -> dict[str, Any]:
+def shown_block(block: Block) -> dict[str, Any]:
+    """The values of its answer, among others."""
     return {
         **vars(block),
         "created_by_id": block.created_by,

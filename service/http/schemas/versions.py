@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from service.errors import Invalid
 from service.http.paging import AT_MOST, CEILING
-from service.http.schemas.blocks import BlockResponse, block_response
+from service.http.schemas.blocks import BlockResponse, shown_block
 from service.http.schemas.bounds import Count
 from service.records.base import Page, iso
 from service.records.blocks import Author
@@ -133,7 +133,7 @@ def block_version(entry: HistoryEntry) -> BlockVersion:
 
 
 def block_then(then: BlockThen) -> BlockThenResponse:
-    return BlockThenResponse(**block_response(then.block).model_dump(), edit=block_version(then.entry))
+    return BlockThenResponse.of({**shown_block(then.block), "edit": block_version(then.entry)})
 
 
 def _author(by: Author) -> EditAuthor:
