@@ -113,15 +113,18 @@ class Blocks:
 
     async def of_agent(self, ws: str, agent_id: str) -> list[Block]:
         """The blocks an agent sees, by label."""
-        attached = await self._store.attached(ws, agent_id)
-        return await self._store.read_many(ws, [attached[label] for label in sorted(attached)])
+        return await self._store.of_agent(ws, agent_id)
 
     async def labelled(self, ws: str, agent_id: str, label: str) -> Block:
         """The block an agent sees under a label. Raises NotAttached."""
+        return await self._store.labelled(ws, agent_id, label)
+
+    async def labelled_id(self, ws: str, agent_id: str, label: str) -> str:
+        """The id of that block. Raises NotAttached."""
         block_id = await self._store.attached_as(ws, agent_id, label)
         if block_id is None:
             raise NotAttached(agent_id, label)
-        return await self._store.read(ws, block_id)
+        return block_id
 
     async def labels(self, ws: str, agent_id: str) -> dict[str, str]:
         """label -> block id of what an agent sees."""

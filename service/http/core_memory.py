@@ -22,7 +22,6 @@ from service.http.schemas.blocks import (
     EditedBlock,
     block_response,
 )
-from service.records.blocks import Block
 
 
 async def core_memory(call: Call[Nothing, Nothing]) -> Response:
@@ -49,7 +48,8 @@ async def find(call: Call[AgentBlocksQuery, Nothing]) -> Response:
 
 async def retrieve(call: Call[Nothing, Nothing]) -> Response:
     """Read an agent's block by its label"""
-    return block_answer(await _labelled(call))
+    labelled = await call.service.blocks.labelled(call.ws, call.path["agent_id"], call.path["block_label"])
+    return block_answer(labelled)
 
 
 async def update(call: Call[Nothing, BlockUpdate]) -> Response:
@@ -57,7 +57,7 @@ async def update(call: Call[Nothing, BlockUpdate]) -> Response:
 
     The block is shared: everybody who has it sees the change at once.
     """
-    return await update_block(call, (await _labelled(call)).id)
+    return await update_block(call, await _labelled_id(call))
 
 
 async def edit(call: Call[Nothing, BlockEdit]) -> Response:
@@ -65,7 +65,7 @@ async def edit(call: Call[Nothing, BlockEdit]) -> Response:
 
     The operations of `POST /v1/blocks/{block_id}/edits`.
     """
-    return await edit_block(call, (await _labelled(call)).id)
+    return await edit_block(call, await _labelled_id(call))
 
 
 async def attach(call: Call[Nothing, Nothing]) -> Response:
@@ -88,10 +88,8 @@ async def detach(call: Call[Nothing, Nothing]) -> Response:
     return await whole_agent(call, await call.service.agents.read(call.ws, agent_id))
 
 
-async def _labelled(
-    call: Call[Nothing, Nothing] | Call[Nothing, BlockUpdate] | Call[Nothing, BlockEdit],
-) -> Block:
-    return await call.service.blocks.labelled(call.ws, call.path["agent_id"], call.path["block_label"])
+async def _labelled_id(call: Call[Nothing, BlockUpdate] | Call[Nothing, BlockEdit]) -> str:
+    return await call.service.blocks.labelled_id(call.ws, call.path["agent_id"], call.path["block_label"])
 
 
 _AGENT = "/v1/agents/{agent_id}/core-memory"

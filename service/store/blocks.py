@@ -173,6 +173,18 @@ class BlockStore:
         """label -> block id of what an agent has attached."""
         return await self._store.hash(key(ws, "agent_blocks", agent_id))
 
+    async def of_agent(self, ws: str, agent_id: str) -> list[Block]:
+        """The blocks that an agent has attached, by label, in one round trip."""
+        reply = await self._store.run("blocks_attached", ws, agent_id)
+        return sorted((to_block(flat(hash)) for hash in reply), key=lambda block: block.label)
+
+    async def labelled(self, ws: str, agent_id: str, label: str) -> Block:
+        """The block that an agent has under a label, in one round trip. Raises NotAttached."""
+        reply = await self._store.run("block_labelled", ws, agent_id, label)
+        if reply[0] != "ok":
+            raise NotAttached(agent_id, label)
+        return to_block(flat(reply[1]))
+
     async def attached_as(self, ws: str, agent_id: str, label: str) -> str | None:
         return await self._store.field(key(ws, "agent_blocks", agent_id), label)
 

@@ -90,9 +90,11 @@ async def test_an_agents_blocks_come_by_label(team: Team) -> None:
     agent = await team.agent(b, a)
     assert await team.service.blocks.of_agent(WS, agent.id) == [a, b]
     assert await team.service.blocks.labelled(WS, agent.id, "b") == b
-    with pytest.raises(NotAttached) as refusal:
-        await team.service.blocks.labelled(WS, agent.id, "c")
-    assert (refusal.value.agent_id, refusal.value.block) == (agent.id, "c")
+    assert await team.service.blocks.labelled_id(WS, agent.id, "b") == b.id
+    for find in (team.service.blocks.labelled, team.service.blocks.labelled_id):
+        with pytest.raises(NotAttached) as refusal:
+            await find(WS, agent.id, "c")
+        assert (refusal.value.agent_id, refusal.value.block) == (agent.id, "c")
 
 
 async def test_the_agents_of_a_block_come_in_pages(team: Team) -> None:
