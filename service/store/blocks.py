@@ -6,6 +6,7 @@ what is not there is null.
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic_core import from_json
 
@@ -23,6 +24,7 @@ from service.errors import (
     NotAttached,
     NotFound,
 )
+from service.records.base import unchecked
 from service.records.blocks import Author, Block, BlockFields, Change, Edit, EditOutcome
 from service.records.runs import Lease
 from service.store.client import Reply, StoreClient, flat
@@ -30,6 +32,13 @@ from service.store.keys import key
 
 AS_JSON = ("tags", "metadata", "identity_ids")
 AS_TRUTH = ("read_only", "hidden", "is_template", "preserve_on_migration")
+_AS_NUMBER = ("version", "chars", "limit", "created_at", "updated_at")
+_UNSAID = {name: field.default for name, field in Block.model_fields.items() if not field.is_required()} | {
+    "tags": "[]",
+    "metadata": "{}",
+    "identity_ids": "[]",
+}
+"""What a hash need not hold."""
 
 
 def to_hash(fields: BlockFields) -> dict[str, str]:
@@ -48,7 +57,16 @@ def to_hash(fields: BlockFields) -> dict[str, str]:
 
 
 def to_block(hash: Mapping[str, str]) -> Block:
-    return Block.model_validate({**hash, **{name: from_json(hash[name]) for name in AS_JSON if name in hash}})
+    """The block that a hash keeps. Whoever wrote it had checked it."""
+    values: dict[str, Any] = {**_UNSAID, **hash}
+    for name in _AS_NUMBER:
+        values[name] = int(values[name])
+    for name in AS_TRUTH:
+        if name in hash:
+            values[name] = hash[name] == "1"
+    for name in AS_JSON:
+        values[name] = from_json(values[name])
+    return unchecked(Block, values)
 
 
 def _author(by: Author) -> str:
@@ -96,9 +114,8 @@ class BlockStore:
         )
         if reply[0] != "ok":
             raise _refusal(reply, block_id, edit, lease)
-        return EditOutcome(
-            block=to_block(flat(reply[4])), version=reply[1], changed=bool(reply[2]), repeated=bool(reply[3])
-        )
+        outcome = {"version": int(reply[1]), "changed": bool(reply[2]), "repeated": bool(reply[3])}
+        return unchecked(EditOutcome, {"block": to_block(flat(reply[4])), **outcome})
 
     async def create(
         self,

@@ -16,8 +16,7 @@ from service.http.schemas.bounds import (
     Names,
     Text,
 )
-from service.http.schemas.shown import Shown
-from service.records.base import iso
+from service.records.base import iso, unchecked
 from service.records.blocks import DEFAULT_LIMIT, Block, BlockFields, BlockQuery, Edit, EditOutcome, Operation
 
 _LABEL = r"^[a-zA-Z0-9_/-]+$"
@@ -169,7 +168,7 @@ class AgentBlocksQuery(PageQuery):
     order: Literal["asc", "desc"] = Field(default="desc", description="by id")
 
 
-class BlockResponse(Shown):
+class BlockResponse(BaseModel):
     """A block. `version` and `updated_at` are Blockwire's, the rest is V1's."""
 
     value: str
@@ -237,12 +236,12 @@ def update_of(body: BlockUpdate, expected_version: int | None) -> Edit:
 
 
 def block_response(block: Block) -> BlockResponse:
-    return BlockResponse.of(shown_block(block))
+    return unchecked(BlockResponse, shown_block(block))
 
 
 def edited_block(outcome: EditOutcome) -> EditedBlock:
     told = EditTold(version=outcome.version, changed=outcome.changed, repeated=outcome.repeated)
-    return EditedBlock.of({**shown_block(outcome.block), "edit": told})
+    return unchecked(EditedBlock, {**shown_block(outcome.block), "edit": told})
 
 
 def _given(body: BlockSettings) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from service.errors import Invalid
 from service.http.paging import AT_MOST, CEILING
 from service.http.schemas.blocks import BlockResponse, shown_block
 from service.http.schemas.bounds import Count
-from service.records.base import Page, iso
+from service.records.base import Page, iso, unchecked
 from service.records.blocks import Author
 from service.records.history import BlockThen, History, HistoryEntry
 
@@ -133,7 +133,7 @@ def block_version(entry: HistoryEntry) -> BlockVersion:
 
 
 def block_then(then: BlockThen) -> BlockThenResponse:
-    return BlockThenResponse.of({**shown_block(then.block), "edit": block_version(then.entry)})
+    return unchecked(BlockThenResponse, {**shown_block(then.block), "edit": block_version(then.entry)})
 
 
 def _author(by: Author) -> EditAuthor:
