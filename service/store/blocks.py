@@ -6,6 +6,7 @@ what is not there is null.
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json
@@ -69,6 +70,7 @@ def to_block(hash: Mapping[str, str]) -> Block:
     return unchecked(Block, values)
 
 
+@lru_cache(maxsize=256)
 def _author(by: Author) -> str:
     return by.model_dump_json(exclude_none=True, exclude_defaults=True)
 

@@ -11,12 +11,16 @@ the new one. User and password are the store's; those of the sentinels are optio
 An answer that does not come within ANSWER_S ends its connection. Not by redis-py's own
 socket_timeout: with one, it loses a cancellation that comes in a command. TCP alone would
 notice a machine that is gone after minutes, and a server that is stopped never.
+
+Every command takes a connection from the pool, so that is kept short: a free one costs no lock,
+no time-out and no turn of the event loop.
 """
 
 import asyncio
 import builtins
+import select
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from redis.asyncio import BlockingConnectionPool
@@ -38,6 +42,7 @@ FREE_S = 10.0
 """How long somebody waits for a connection while all are in use."""
 SENTINEL_PORT = 26379
 _ASK_S = 1.0
+_HANG_UP = getattr(select, "POLLRDHUP", select.POLLHUP)
 _VIA_SENTINELS = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 
 
@@ -74,6 +79,54 @@ class _Bounded(AbstractConnection):
                 await super().send_packed_command(command, check_health)
         except builtins.TimeoutError:
             raise TimeoutError(f"nothing could be sent within {ANSWER_S:g} s") from None
+
+    async def can_read_destructive(self) -> bool:
+        """Whether this one is of no use any more: something lies unread in it, or its other end has gone.
+
+        The system is asked, at once. redis-py's own waits for a turn of the event loop.
+        """
+        reader, writer = self._reader, self._writer
+        if reader is None or writer is None or writer.is_closing() or reader.at_eof():
+            return True
+        stream: Any = reader
+        parser: Any = self._parser
+        return bool(stream._buffer) or parser._reader.has_data() or _hung_up(writer)
+
+
+def _hung_up(writer: asyncio.StreamWriter) -> bool:
+    gone = select.poll()
+    gone.register(writer.get_extra_info("socket").fileno(), _HANG_UP)
+    return bool(gone.poll(0))
+
+
+class _Pool(BlockingConnectionPool):
+    """Only those who have to wait for a connection take turns, and then everybody does."""
+
+    _waiting = 0
+
+    async def get_connection(self, *_names: Any, **_options: Any) -> AbstractConnection:
+        if self._waiting or not self.can_get_connection():
+            return await self._wait_for_one()
+        connection: AbstractConnection = self.get_available_connection()  # type: ignore[no-untyped-call]
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
+    async def _wait_for_one(self) -> AbstractConnection:
+        self._waiting += 1
+        try:
+            return cast(AbstractConnection, await super().get_connection())
+        finally:
+            self._waiting -= 1
+
+    async def release(self, connection: AbstractConnection) -> None:
+        if self._waiting:
+            await super().release(connection)
+        else:
+            await ConnectionPool.release(self, connection)
 
 
 class _Tcp(_Bounded, Connection):
@@ -167,7 +220,7 @@ def pool_of(url: str, connections: int, *, texts: bool = True) -> BlockingConnec
     carried it out, and an append sent twice would be there twice.
     """
     options = _options_via_sentinels(url) if is_via_sentinels(url) else _options(url)
-    return BlockingConnectionPool(
+    return _Pool(
         max_connections=connections,
         timeout=FREE_S,  # type: ignore[arg-type]
         **{

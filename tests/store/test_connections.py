@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+import redis
 
 from service.errors import Invalid, StoreUnreachable
 from service.queue import connect
@@ -127,4 +128,37 @@ async def test_dropping_idle_connections_lets_nobody_in_between(lone: Server) ->
     with pytest.raises(StopIteration):
         connections.drop_idle(raw(store).connection_pool).send(None)
     await store.ping()
+    await store.close()
+
+
+async def test_a_connection_whose_other_end_has_gone_is_seen_before_anything_is_sent(lone: Server) -> None:
+    """Without a turn of the event loop in between: what is sent into it would be lost."""
+    store = StoreClient.connect(lone.url, connections=1)
+    await store.ping()
+    [idle] = raw(store).connection_pool._available_connections
+    assert not await idle.can_read_destructive()
+    other = redis.Redis.from_url(lone.url)
+    other.client_kill_filter(_type="normal", skipme=True)
+    other.close()
+    assert await idle.can_read_destructive()
+    await store.put("x", "1", 10_000)
+    assert await store.get("x") == "1"
+    await store.close()
+
+
+async def test_whoever_waits_for_a_connection_comes_before_whoever_came_later(lone: Server) -> None:
+    store = StoreClient.connect(lone.url, connections=1)
+    await store.ping()
+    order: list[int] = []
+
+    async def ask(number: int) -> None:
+        await store.ping()
+        order.append(number)
+        if number == 0:
+            late.append(asyncio.create_task(ask(9)))
+
+    late: list[asyncio.Task[None]] = []
+    await asyncio.gather(*(ask(number) for number in range(4)))
+    await asyncio.gather(*late)
+    assert order == [0, 1, 2, 3, 9]
     await store.close()
