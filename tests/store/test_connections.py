@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -135,7 +136,7 @@ async def test_a_connection_whose_other_end_has_gone_is_seen_before_anything_is_
     """Without a turn of the event loop in between: what is sent into it would be lost."""
     store = StoreClient.connect(lone.url, connections=1)
     await store.ping()
-    [idle] = raw(store).connection_pool._available_connections
+    idle: Any = raw(store).connection_pool._available_connections[0]
     assert not await idle.can_read_destructive()
     other = redis.Redis.from_url(lone.url)
     other.client_kill_filter(_type="normal", skipme=True)
