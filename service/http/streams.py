@@ -93,7 +93,8 @@ class _InTime:
         loop = asyncio.get_running_loop()
         if self._since is not None and loop.time() - self._since >= STUCK_S:
             self._limit.reschedule(loop.time())
-        self._timer = loop.call_later(STUCK_S / 4, self._look)
+        else:
+            self._timer = loop.call_later(STUCK_S / 4, self._look)
 
 
 async def _until(
