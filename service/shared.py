@@ -21,6 +21,7 @@ class Asking:
     def __init__(self, at_once: int) -> None:
         self._turns = asyncio.Semaphore(at_once)
         self._waiting: dict[Hashable, asyncio.Task[Any]] = {}
+        self._asked: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def ask(self, name: Hashable, act: Callable[[], Awaitable[Found]]) -> Found:
         """What the act gives; one that is waiting for its turn under the same name is shared."""
@@ -30,9 +31,14 @@ class Asking:
         return cast(Found, await asyncio.shield(task))
 
     async def _in_turn(self, name: Hashable, act: Callable[[], Awaitable[Found]]) -> Found:
+        if (before := self._asked.get(name)) is not None:
+            await asyncio.wait({before})
         async with self._turns:
-            del self._waiting[name]
-            return await act()
+            self._asked[name] = self._waiting.pop(name)
+            try:
+                return await act()
+            finally:
+                del self._asked[name]
 
 
 class Made:

@@ -58,6 +58,18 @@ async def test_other_questions_wait_for_their_turn() -> None:
     assert slow.most <= 2
 
 
+async def test_of_one_question_one_is_under_way_whatever_room_there_is() -> None:
+    asking, slow = Asking(8), Slow()
+    found: list[asyncio.Task[int]] = []
+    for _ in range(5):
+        found.append(asyncio.create_task(asking.ask("a", slow)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    slow.let.set()
+    assert await asyncio.gather(*found) == [1, 2, 2, 2, 2]
+    assert slow.most == 1
+
+
 async def test_who_leaves_takes_the_answer_from_nobody() -> None:
     slow = Slow()
 
