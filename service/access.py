@@ -20,6 +20,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
 import structlog
@@ -29,6 +30,7 @@ from service.records.base import Micros
 from service.records.ids import new_id
 from service.records.tokens import Permit, Scope, Token
 from service.settings import Settings
+from service.shared import Asking
 from service.store.access import TokenStore
 from service.store.bell import Bell
 from service.store.client import StoreClient
@@ -39,6 +41,8 @@ log = structlog.get_logger()
 KEPT_S = 5.0
 """How long a check is believed without asking again, and how often open streams look."""
 KEPT_MOST = 10_000
+LOOKS_AT_ONCE = 8
+"""Connections that checks take, however many streams find at once that theirs is too old."""
 IN_WORKSPACE_MOST = 1_000
 NAME_MOST = 200
 _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -66,6 +70,7 @@ class Tokens:
         self._known: dict[str | None, _Known] = {}
         self._era = 0
         self._rung = asyncio.Event()
+        self._looking = Asking(LOOKS_AT_ONCE)
         self._listens = False
         self._exist: bool | None = None
         self._exist_era = -1
@@ -169,7 +174,9 @@ class Tokens:
     async def _admit(self, digest: str | None) -> Permit:
         found = self._kept(None)
         if found is None or found.exist:
-            found = self._kept(digest) or await self._look(digest)
+            found = self._kept(digest)
+        if found is None:
+            found = await self._looking.ask(digest, partial(self._look, digest))
         if not found.exist:
             return Permit(digest=digest)
         if found.token is None or found.token.has_run_out(self._clock()):

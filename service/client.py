@@ -15,6 +15,8 @@ from service.loopback import is_loopback
 
 ANSWER_S = 20.0
 CONNECT_S = 5.0
+_BAD_TOKEN = "the token in BLOCKWIRE_TOKEN is not valid here, or not any more"
+_NO_TOKEN = "this server needs a token: set BLOCKWIRE_TOKEN"
 
 
 class Refused(BlockwireError):
@@ -98,7 +100,8 @@ class Client:
         try:
             yield
         except httpx2.ConnectError as error:
-            raise Refused(f"Blockwire at {self._url} does not answer: {error}") from None
+            remedy = "is `blockwire up` running? --url or BLOCKWIRE_URL names another server"
+            raise Refused(f"Blockwire at {self._url} does not answer ({error}); {remedy}") from None
         except httpx2.TimeoutException:
             raise Refused(f"{method} {path}: no answer within {ANSWER_S:.0f} seconds") from None
         except httpx2.HTTPError as error:
@@ -124,4 +127,8 @@ def _refused(method: str, path: str, answer: httpx2.Response) -> Refused:
         told = said.get("detail") or said["error"]["message"]
     except (ValueError, KeyError, TypeError, AttributeError):
         told = answer.text[:200]
+    if answer.status_code == 401:
+        sent = "authorization" in answer.request.headers
+        why = _BAD_TOKEN if sent else _NO_TOKEN
+        return Refused(f"{why}; `blockwire token create` makes one, where the server runs", 401)
     return Refused(f"{method} {path} was answered with {answer.status_code}: {told}", answer.status_code)

@@ -2,9 +2,10 @@
 
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import fakeredis
@@ -108,3 +109,14 @@ async def service(store: StoreClient, settings: Settings) -> AsyncIterator[Servi
 def team(service: Service) -> Team:
     """Short ways to blocks, agents and leases on either kind of store."""
     return Team(service)
+
+
+@pytest.fixture
+def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Says a measured figure at the terminal, whatever is captured."""
+
+    def say(figure: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n  {figure} ")
+
+    return say

@@ -12,7 +12,9 @@ from workers.gaps import MISSED
 
 PRESENT_CHARS = 4000
 TOLD_CHARS = 20_000
-"""A wake-up's changes in full, at most about so much text; whatever came before is counted."""
+"""A wake-up's changes in full, at most about so much text; of what came before the versions are told."""
+EARLIER_BLOCKS = 200
+"""Of more blocks than that the earlier changes are only counted."""
 
 
 async def wake_message(
@@ -30,7 +32,7 @@ async def wake_message(
     if plain or over:
         lines = ["Blocks that you watch have changed:", "", *lines, *_told_all(plain)]
     for id in sorted({cause.block_id for cause in plain} - in_prompt):
-        lines += _present(blocks[id]) if id in blocks else []
+        lines += _present(blocks[id]) if id in blocks else _gone(id, plain)
     for id, template in templates.items():
         own = [cause for cause in causes if cause.by == id]
         for block_id in dict.fromkeys(cause.block_id for cause in own):
@@ -69,7 +71,7 @@ def _facts(causes: Sequence[Cause], block: Block | None) -> dict[str, str]:
 
 
 def _told_all(causes: Sequence[Cause]) -> list[str]:
-    """The newest changes in full, as many as fit; of earlier ones who changed what, and how often."""
+    """The newest changes in full, as many as fit; of earlier ones which versions, and by whom."""
     told: list[list[str]] = []
     room = TOLD_CHARS
     for change in reversed(causes):
@@ -78,16 +80,33 @@ def _told_all(causes: Sequence[Cause]) -> list[str]:
         if room < 0 and told:
             break
         told.append(lines)
-    earlier = causes[: len(causes) - len(told)]
-    counts = Counter((change.label, change.author.name) for change in earlier)
-    lines = [f"- `{label}`: {count} earlier change(s) by {who}" for (label, who), count in counts.items()]
-    return lines + [line for lines in reversed(told) for line in lines]
+    earlier = _earlier(causes[: len(causes) - len(told)])
+    return earlier + [line for lines in reversed(told) for line in lines]
+
+
+def _earlier(causes: Sequence[Cause]) -> list[str]:
+    blocks: dict[str, list[Cause]] = {}
+    for cause in causes:
+        blocks.setdefault(cause.block_id, []).append(cause)
+    lines = []
+    for of_block in list(blocks.values())[:EARLIER_BLOCKS]:
+        known = [one for one in of_block if one.operation != MISSED]
+        by = ", ".join(f"{who} ({count})" for who, count in Counter(one.author.name for one in known).items())
+        what = f"{len(known)} earlier change(s) by {by}" if known else "can no longer be told one by one"
+        lines.append(f"- `{of_block[-1].label}` version {_range(of_block)}: {what}")
+    more = [len(of_block) for of_block in list(blocks.values())[EARLIER_BLOCKS:]]
+    return [*lines, f"- {sum(more)} earlier change(s) of {len(more)} other blocks"] if more else lines
+
+
+def _range(causes: Sequence[Cause]) -> str:
+    """The versions that these causes, of one block, are of."""
+    first = causes[0].missed_from if causes[0].operation == MISSED else causes[0].version
+    return f"up to {causes[-1].version}" if first is None else f"{first} to {causes[-1].version}"
 
 
 def _told(change: Cause) -> list[str]:
     if change.operation == MISSED:
-        since = "up to" if change.missed_from is None else f"{change.missed_from} to"
-        return [f"- `{change.label}` version {since} {change.version}: can no longer be told one by one"]
+        return [f"- `{change.label}` version {_range([change])}: can no longer be told one by one"]
     who, at = _who(change), iso(change.at)
     what = f"- `{change.label}` version {change.version}: {change.operation} by {who} at {at}"
     lines = [f"{what} (shortened)" if change.cut else what]
@@ -103,6 +122,13 @@ def _who(change: Cause) -> str:
 
 def _present(block: Block) -> list[str]:
     return ["", f"`{block.label}` as it is now (version {block.version}):", _text_of(block)]
+
+
+def _gone(id: str, causes: Sequence[Cause]) -> list[str]:
+    """Where the change that deleted it cannot be told."""
+    own = [cause for cause in causes if cause.block_id == id]
+    told = any(cause.kind == "deleted" and cause.operation != MISSED for cause in own)
+    return [] if told else ["", f"`{own[-1].label}` does not exist any more."]
 
 
 def _text_of(block: Block) -> str:

@@ -4,30 +4,18 @@ python -m service.commands.lists NOUN LIMIT FORMAT [NAME=VALUE…]    (cli.py st
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text as Words
 
 from service.client import Client
+from service.commands.tables import Column, Row, table_of
 from service.commands.terminal import ago, one_line, open_client, open_console, print_json, run
 
-Row = dict[str, Any]
 _COLOURS = {"completed": "green", "failed": "bold red", "cancelled": "yellow", "running": "cyan"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: how it is headed, and what of a row stands in it."""
-
-    name: str
-    cell: Callable[[Row], str | Words]
-    right: bool = False
-    grows: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,11 +49,11 @@ NOUNS = {
         {"order": "desc"},
         (
             Column("id", lambda block: block["id"]),
-            Column("label", lambda block: one_line(block["label"])),
-            Column("version", lambda block: str(block["version"]), right=True),
-            Column("characters", _chars, right=True),
-            Column("changed", lambda block: ago(block["updated_at"]), right=True),
-            Column("value", lambda block: one_line(block["value"][:400]), grows=True),
+            Column("label", lambda block: one_line(block["label"]), least=12),
+            Column("version", lambda block: str(block["version"]), right=True, spare=1),
+            Column("characters", _chars, right=True, spare=3),
+            Column("changed", lambda block: ago(block["updated_at"]), right=True, spare=2),
+            Column("value", lambda block: one_line(block["value"][:400]), least=16, grows=True),
         ),
     ),
     "agents": Noun(
@@ -73,11 +61,11 @@ NOUNS = {
         {"include_relationships": ["memory", "tags"]},
         (
             Column("id", lambda agent: agent["id"]),
-            Column("name", lambda agent: one_line(agent["name"])),
-            Column("model", lambda agent: one_line(agent["model"] or "")),
+            Column("name", lambda agent: one_line(agent["name"]), least=12),
+            Column("model", lambda agent: one_line(agent["model"] or ""), least=20, spare=3),
             Column("last run", lambda agent: agent["last_stop_reason"] or "none yet"),
-            Column("ended", lambda agent: ago(agent["last_run_completion"]), right=True),
-            Column("blocks", _labels, grows=True),
+            Column("ended", lambda agent: ago(agent["last_run_completion"]), right=True, spare=1),
+            Column("blocks", _labels, least=12, spare=2, grows=True),
         ),
     ),
     "runs": Noun(
@@ -85,11 +73,11 @@ NOUNS = {
         {},
         (
             Column("id", lambda run: run["id"]),
-            Column("agent", lambda run: run["agent_id"]),
+            Column("agent", lambda run: run["agent_id"], spare=2),
             Column("status", _status),
-            Column("stopped by", lambda run: run["stop_reason"] or ""),
+            Column("stopped by", lambda run: run["stop_reason"] or "", least=10, spare=1),
             Column("began", lambda run: ago(run["created_at"]), right=True),
-            Column("took", _took, right=True),
+            Column("took", _took, right=True, spare=1),
         ),
     ),
 }
@@ -106,29 +94,11 @@ async def show(
         for row in rows:
             print_json(row)
     elif rows:
-        console.print(table_of(what.columns, rows))
+        console.print(table_of(what.columns, rows, console.width))
         if len(rows) == limit:
             console.print(Words(f"the newest {limit}; more with --limit", "dim"))
     else:
         console.print(Words(f"no {noun}", "dim"))
-
-
-def table_of(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, expand=any(c.grows for c in columns)
-    )
-    for column in columns:
-        table.add_column(
-            column.name,
-            justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis" if column.grows else "fold",
-            ratio=1 if column.grows else None,
-            style="dim" if column.name == "id" else "",
-        )
-    for row in rows:
-        table.add_row(*(column.cell(row) for column in columns))
-    return table
 
 
 def main() -> None:

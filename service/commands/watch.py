@@ -18,6 +18,7 @@ from rich.text import Text as Words
 
 from service.client import Client, Event, Refused
 from service.commands.terminal import clean, one_line, open_client, open_console, print_json, run
+from service.errors import Invalid
 
 SHOWN_LINES = 8
 """Of each of the two texts."""
@@ -28,13 +29,13 @@ _INDENT = 14
 
 
 class Watch:
-    """One feed, shown line by line. `agent` is an id or a name; without it everybody's changes are shown."""
+    """One feed, shown line by line; `asked`: of a block (its id), a label, an agent (id or name), or all."""
 
     def __init__(self, client: Client, console: Console, asked: dict[str, str], plain: bool) -> None:
         self._client = client
         self._console = console
         self._agent = asked.pop("agent", None)
-        self._query = asked
+        self._query: dict[str, Any] = asked
         self._plain = plain
         self._names: dict[str, str] = {}
         self._after: str | None = None
@@ -43,12 +44,14 @@ class Watch:
         """For ever; a refusal that waiting cannot cure is raised. `on_event` is called after each event."""
         pause = _FIRST_PAUSE_S
         async with self._client:
+            await self._find_out()
             while True:
                 try:
                     feed = self._client.events("/v1/changes", after=self._after, **self._query)
                     async with aclosing(feed) as events:
                         async for event in events:
                             pause = _FIRST_PAUSE_S
+                            self._say_so()
                             self._after = event.id or self._after
                             await self._show(event)
                             on_event()
@@ -59,6 +62,29 @@ class Watch:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
 
+    async def _find_out(self) -> None:
+        """Whether what was asked for is there: a feed of nothing would be silent for ever."""
+        block_id, who = self._query.get("block_id"), self._agent
+        if block_id is not None:
+            if not block_id.startswith("block-"):
+                raise Invalid("--block", f"{block_id!r} is no block's id (block-…); --label takes labels")
+            await self._client.get(f"/v1/blocks/{block_id}")
+        if who is None:
+            return
+        if who.startswith("agent-"):
+            found = [await self._client.get(f"/v1/agents/{who}", include_relationships=["tags"])]
+        else:
+            found = await self._client.get("/v1/agents/", name=who, include_relationships=["tags"])
+        if not found:
+            raise Invalid("--agent", f"no agent is named {who!r}; `blockwire agents` lists them")
+        self._names |= {agent["id"]: one_line(agent["name"]) for agent in found}
+        self._query["agent_id"] = [agent["id"] for agent in found]
+
+    def _say_so(self) -> None:
+        """Once, to a person: from here on nothing is missed."""
+        if self._after is None and self._console.is_terminal and not self._plain:
+            self._console.print(Words("listening; every edit is shown as it is made, until Ctrl-C", "dim"))
+
     async def _show(self, event: Event) -> None:
         if event.name == "resync":
             self._say("some changes are no longer kept and cannot be shown; going on from here")
@@ -66,8 +92,6 @@ class Watch:
             return
         change = json.loads(event.data)
         who = await self._name_of(change["author"])
-        if self._agent not in (None, change["author"].get("agent_id"), who):
-            return
         if self._plain:
             print_json(change)
         else:

@@ -15,13 +15,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from itertools import product
 from time import monotonic
-from typing import cast
 
 import structlog
 from pydantic_core import to_json
 
 from service.bootstrap import Service
-from service.changes import Resync, StillHere
+from service.changes import News, Resync, StillHere
 from service.diffs import unified_diff
 from service.errors import BlockwireError, StoreUnreachable, TooWide
 from service.http.schemas.changes import ChangeEvent, ChangesQuery, block_event, change_event
@@ -34,10 +33,10 @@ BEAT_S = 10.0
 """A feed says at least that it is alive when it has said nothing for so long."""
 BLOCKS_AT_ONCE = 20
 """Blocks of a snapshot that are held while they are sent."""
+PIECE_BYTES = 64_000
+"""Changes that wait for a follower go out together, up to about so much."""
 _SHOWN = ("created", "edited", "configured")
 """Kinds of changes that make a version, so that a block shows whether it has them."""
-
-News = Change | Resync | StillHere
 
 
 class Feed:
@@ -55,39 +54,56 @@ class Feed:
         self._shown: dict[str, int] = {}
         """block id -> version in the snapshot, until the feed is past it."""
         self._shown_until = ""
+        self._told_at = monotonic()
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events, without end; they stop where the store is away."""
-        told_at = monotonic()
         try:
             if self._snapshot_first:
                 async for event in self._snapshot(self._begin):
                     yield event
             else:
                 yield _beat(self._begin)
-            following = self._service.changes.follow(self._ws, self._begin)
-            async with aclosing(cast(AsyncGenerator[News, None], following)) as news:
-                async for one in news:
-                    overdue = monotonic() - told_at >= BEAT_S
-                    async for event in self._said(one, overdue):
-                        yield event
-                        told_at = monotonic()
+            async with aclosing(self._service.changes.batches(self._ws, self._begin)) as batches:
+                async for batch in batches:
+                    async for piece in self._pieces(batch):
+                        yield piece
         except (StoreUnreachable, TooWide) as failure:  # the status is sent already; the client comes back
             log.warning("feed.ended", workspace=self._ws, error=str(failure))
 
-    async def _said(self, one: News, overdue: bool) -> AsyncGenerator[bytes, None]:
-        """How a follower is told. A change that a filter leaves out is passed over, or makes a heart-beat."""
-        if isinstance(one, Resync):
-            if self._query.snapshot:
-                yield _event("resync", to_json({"id": one.id}))
+    async def _pieces(self, batch: list[News]) -> AsyncGenerator[bytes, None]:
+        """What is there goes out together, so that a slow follower of a busy workspace costs no more."""
+        waiting: list[bytes] = []
+        for one in batch:
+            if said := await self._said(one):
+                self._told_at = monotonic()
+                waiting.append(said)
+            if isinstance(one, Resync) or sum(map(len, waiting)) >= PIECE_BYTES:
+                yield b"".join(waiting)
+                waiting.clear()
+            if isinstance(one, Resync) and self._query.snapshot:
                 async for event in self._snapshot(one.id):
                     yield event
-            else:
-                yield _event("resync", to_json({"id": one.id}), one.id)
-        elif isinstance(one, Change) and self._wants(one):
-            yield _event("change", to_json(await self._told(one)), one.id)
-        elif overdue or isinstance(one, StillHere):
-            yield _beat(one.id)
+        if waiting:
+            yield b"".join(waiting)
+
+    async def _said(self, one: News) -> bytes:
+        """How a follower is told. A change that a filter leaves out is passed over, or makes a heart-beat."""
+        if isinstance(one, Resync):  # before a snapshot it has no id, as the events of that
+            return _event("resync", to_json({"id": one.id}), None if self._query.snapshot else one.id)
+        if isinstance(one, Change) and self._wants(one):
+            return await self._change(one)
+        if isinstance(one, StillHere) or monotonic() - self._told_at >= BEAT_S:
+            return _beat(one.id)
+        return b""
+
+    async def _change(self, change: Change) -> bytes:
+        """The event, the same for all who ask for the same."""
+
+        async def made() -> bytes:
+            return _event("change", to_json(await self._told(change)), change.id)
+
+        return await self._service.changes.told.get((self._ws, change.id, self._extras), made)
 
     def _wants(self, change: Change) -> bool:
         shown = change.kind in _SHOWN and self._shown.get(change.block_id, 0) >= change.version

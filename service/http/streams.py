@@ -56,31 +56,68 @@ class EventStream(StreamingResponse):
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(STUCK_S):
-                await send(message)
-
         body = cast(AsyncGenerator[bytes, None], self.body_iterator)
         try:
-            async with aclosing(self._events), aclosing(body):
-                await super().__call__(scope, receive, send_in_time)
+            async with aclosing(self._events), aclosing(body), _InTime(send) as sending:
+                await super().__call__(scope, receive, sending)
         except TimeoutError:
             log.warning("stream.stuck", path=scope["path"])
+
+
+class _InTime:
+    """Sends; TimeoutError for whoever is in the block when a client takes nothing for STUCK_S.
+
+    It is looked at now and then: a timer of its own for each piece costs as much as sending it.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._limit = asyncio.timeout(None)
+        self._since: float | None = None
+
+    async def __call__(self, message: Message) -> None:
+        self._since = asyncio.get_running_loop().time()
+        await self._send(message)
+        self._since = None
+
+    async def __aenter__(self) -> "_InTime":
+        await self._limit.__aenter__()
+        self._look()
+        return self
+
+    async def __aexit__(self, *failure: Any) -> None:
+        self._timer.cancel()
+        await self._limit.__aexit__(*failure)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._since is not None and loop.time() - self._since >= STUCK_S:
+            self._limit.reschedule(loop.time())
+        else:
+            self._timer = loop.call_later(STUCK_S / 4, self._look)
 
 
 async def _until(
     ending: Ending, events: AsyncGenerator[bytes, None], last_words: Callable[[str], bytes]
 ) -> AsyncGenerator[bytes, None]:
     """The events, cut short by the ending."""
+    following: asyncio.Task[bytes | None] | None = None
     ended = asyncio.ensure_future(ending.wait())
-    following: asyncio.Future[bytes | None] | None = None
+
+    def cut(_: object) -> None:
+        if following is not None:
+            following.cancel()
+
+    ended.add_done_callback(cut)
     try:
         while not ended.done():  # looked at each time: a stream that never pauses is to end too
             following = asyncio.ensure_future(anext(events, None))
-            await asyncio.wait({following, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
+            try:
+                event = await following
+            except asyncio.CancelledError:
+                if not ended.done() or cast("asyncio.Task[Any]", asyncio.current_task()).cancelling():
+                    raise
                 break
-            event = following.result()
             if event is None:
                 return
             yield event

@@ -26,7 +26,7 @@ PACE_S = 0.02
 MODEL_MS = 80
 SEES = '<script>[{"text": "Seen."}]</script>'
 _TOLD = re.compile(r"^- `board` version (\d+):", re.MULTILINE)
-_EARLIER = re.compile(r"^- `board`: (\d+) earlier change", re.MULTILINE)
+_EARLIER = re.compile(r"^- `board` version \d+ to \d+: (\d+) earlier change", re.MULTILINE)
 _UNLISTED = re.compile(r"^- (\d+) earlier change\(s\) are not listed", re.MULTILINE)
 
 

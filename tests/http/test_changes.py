@@ -12,13 +12,14 @@ from structlog.testing import capture_logs
 
 from service import changes
 from service.bootstrap import Service
-from service.changes import Resync, StillHere
+from service.changes import News
 from service.errors import StoreUnreachable
 from service.http import feeds as feed
 from service.http.app import create_app
-from service.records.blocks import Author, Change, Edit
+from service.records.blocks import Author, Edit
 from service.records.ids import new_id
 from service.settings import Settings
+from service.shared import Made
 from service.store.keys import key
 from tests.http.conftest import WS, Make
 from tests.http.following import DEADLINE_S, Told, following
@@ -305,6 +306,7 @@ class TestIncluding:
             ("abcd", 4),
         ]
         await raw(service.store).xtrim(key(WS, "block_history", block["id"]), maxlen=1, approximate=False)
+        service.changes.told = Made(0)  # as in another process, which has told nobody yet
         async with follow(query="include=value&include=diff", last_event_id=begin) as (follower, _):
             changes = await follower.changes(4)
         assert [(one["value"], one["value_version"]) for one in changes] == [("abcd", 4)] * 4
@@ -370,16 +372,16 @@ async def test_a_follower_that_leaves_is_forgotten(
     follow: Follow, make_block: Make, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgotten = asyncio.Event()
-    inner = service.changes.follow
+    inner = service.changes.batches
 
-    async def watched(ws: str, after: str | None = None) -> AsyncGenerator[Change | Resync | StillHere, None]:
+    async def watched(ws: str, after: str | None = None) -> AsyncGenerator[list[News], None]:
         try:
             async for one in inner(ws, after):
                 yield one
         finally:
             forgotten.set()
 
-    monkeypatch.setattr(service.changes, "follow", watched)
+    monkeypatch.setattr(service.changes, "batches", watched)
     await make_block()
     async with follow() as (follower, task):
         await follower.told()
@@ -393,11 +395,11 @@ async def test_a_follower_that_leaves_is_forgotten(
 async def test_a_feed_whose_store_goes_ends_without_an_error(
     follow: Follow, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(ws: str, after: str | None = None) -> AsyncGenerator[Change | Resync | StillHere, None]:
+    async def broken(ws: str, after: str | None = None) -> AsyncGenerator[list[News], None]:
         raise StoreUnreachable("the store does not answer")
         yield
 
-    monkeypatch.setattr(service.changes, "follow", broken)
+    monkeypatch.setattr(service.changes, "batches", broken)
     with capture_logs() as logs:
         async with follow() as (follower, task):
             await follower.told()

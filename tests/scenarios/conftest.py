@@ -1,9 +1,8 @@
 """Fixtures of the scenarios: one whole Blockwire that they share, and teams whose members may be killed."""
 
 import shutil
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,17 +24,6 @@ async def api(blockwire: Running) -> AsyncIterator[Api]:
     client = Api(blockwire.url)
     yield client
     await client.http.aclose()
-
-
-@pytest.fixture
-def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Says a measured figure at the terminal, whatever is captured."""
-
-    def say(figure: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n  {figure} ")
-
-    return say
 
 
 @pytest.fixture

@@ -38,10 +38,10 @@ class Team:
         for name in workers:
             self.wait_for_log(name, "worker.started")
 
-    def start_store(self) -> None:
+    def start_store(self, *further: str) -> None:
         """A server that writes each change to its file before it acknowledges it, as the embedded one."""
         options = ["--port", "0", "--unixsocket", f"{self.folder}/s", "--dir", str(self.folder)]
-        options += ["--appendonly", "yes", "--save", ""]
+        options += ["--appendonly", "yes", "--save", "", *further]
         self._start("store", [str(get_binary_path()), *options])
         deadline = time.monotonic() + _START_S
         with redis.Redis(unix_socket_path=f"{self.folder}/s") as client:

@@ -405,3 +405,12 @@ def test_each_scope_holds_the_smaller_ones() -> None:
         ["read", "write"],
         ["read", "write", "admin"],
     ]
+
+
+async def test_many_who_find_their_check_too_old_at_once_ask_together(tokens: Tokens) -> None:
+    """A thousand streams of one token: the store is asked once or twice, not by each over a connection."""
+    _, secret = await tokens.create(WS, "read")
+    with asked(tokens) as looks:
+        permits = await asyncio.gather(*(tokens.admit(secret) for _ in range(1000)))
+    assert {permit.token and permit.token.workspace for permit in permits} == {WS}
+    assert 1 <= len(looks) <= 4

@@ -120,7 +120,8 @@ def test_a_failed_run_says_why() -> None:
 
 def test_the_newest_version_is_read_from_a_wake_ups_message() -> None:
     text = (
-        "Blocks that you watch have changed:\n\n- `findings`: 3 earlier change(s) by worker 1\n"
+        "Blocks that you watch have changed:\n\n"
+        "- `findings` version 2 to 4: 3 earlier change(s) by worker 1 (3)\n"
         "- `findings` version 8: insert by worker 1 (agent-1) at noon\n  + - `findings` version 99: a quote\n"
         "- `findings` version 9: insert by worker 2 (agent-2) at noon\n"
         "- `summary` version 12: set by api at one"

@@ -138,16 +138,43 @@ async def test_of_many_dispatchers_one_moves_the_cursor(team: Team, wakeups: Wak
     assert len(await team.store.items(key(WS, "agent_inbox", agent.id))) == 1
 
 
-async def test_past_a_thousand_changes_the_oldest_are_only_counted(team: Team, wakeups: WakeUpStore) -> None:
+async def test_of_thousands_of_changes_the_oldest_are_told_as_ranges_of_versions(
+    team: Team, wakeups: WakeUpStore
+) -> None:
+    """Each block's own, with what they say of depth and of having been held back; nothing is left out."""
     agent = await team.agent()
-    block = await team.block()
-    await team.edit(block, "append", "x")
-    first, last = await team.changes()
-    await wakeups.move(WS, "0-0", first.id, [await team.wake(agent, "run-w", [first] * 3)])
-    await wakeups.move(WS, first.id, last.id, [await team.wake(agent, "run-v", [last] * 999)])
+    block, other = await team.block(label='a "b"'), await team.block(label="other")
+    for author in (ALICE, ALICE.model_copy(update={"depth": 2})):
+        await team.edit(block, "append", "x", by=author)
+    changes = await team.changes()
+    of_block = [change for change in changes if change.block_id == block.id]
+    [of_other] = [change for change in changes if change.block_id == other.id]
+    cursor = "0-0"
+
+    async def more(*told: Change) -> None:
+        nonlocal cursor
+        upto = f"{int(cursor.split('-')[0]) + 1}-1"
+        assert await wakeups.move(WS, cursor, upto, [await team.wake(agent, "run-w", told)]) is not None
+        cursor = upto
+
+    await more(of_block[0], of_other, *of_block[1:])
+    await more(*[of_block[-1]] * 1996)
+    assert "wake_over" not in await team.state(agent)
+    await more(*[of_block[-1]] * 4)
+    await more(*[of_block[-1]] * 1000)
     _, open_run = await team.working(agent)
-    assert (open_run.over, len(told(open_run))) == (2, 1000)
-    assert told(open_run) == [first, *[last] * 999]
+    ranges, kept = open_run.causes[:2], open_run.causes[2:]
+    assert [(one.label, one.operation, one.missed_from, one.version) for one in ranges] == [
+        ('a "b"', "missed", 1, 3),
+        ("other", "missed", 1, 1),
+    ]
+    assert [(one.author.depth, one.held, one.at) for one in ranges] == [
+        (2, None, of_block[-1].at),
+        (0, None, of_other.at),
+    ]
+    assert {one.version for one in kept} == {3}
+    assert len(kept) + open_run.over == 3004
+    assert 1000 <= len(kept) <= 2000
     assert "wake_over" not in await team.state(agent)
 
 

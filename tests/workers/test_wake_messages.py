@@ -1,11 +1,16 @@
 """What a woken agent reads: who changed what and how, and the present text of what it cannot see."""
 
+import re
+
 import pytest
 
 from service.bootstrap import Service
+from service.records.blocks import Cause
 from service.settings import Settings
 from tests.workers.bench import WS, Bench, call, calls
-from workers.wake_messages import PRESENT_CHARS
+from workers import wake_messages
+from workers.gaps import MISSED
+from workers.wake_messages import PRESENT_CHARS, wake_message
 from workers.wakeups import Dispatcher
 
 pytestmark = pytest.mark.anyio
@@ -116,7 +121,59 @@ async def test_a_wake_up_of_very_many_changes_counts_the_early_ones(
         await bench.edit("board", "append", text=f"\n{n:03} " + "x" * 1996)
         await dispatch(dispatcher)
     text = await bench.woken_text(supervisor)
-    assert "earlier change(s) by a person" in text
+    told = re.search(r"- `board` version 2 to (\d+): (\d+) earlier change\(s\) by a person \((\d+)\)", text)
+    assert told is not None
+    upto, count, by_person = map(int, told.groups())
+    assert count == by_person == upto - 1
+    assert [f"`board` version {n}: append" in text for n in range(2, 17)] == [n > upto for n in range(2, 17)]
     assert "  + 014 " in text
     assert "  + 000 " not in text
     assert len(text) < 25_000
+
+
+async def test_a_range_whose_block_was_deleted_says_so(bench: Bench) -> None:
+    """The deletion is among what cannot be told one by one."""
+    gone = Cause(
+        id="1-9",
+        prev="0-0",
+        kind="deleted",
+        block_id="block-1",
+        label="board",
+        version=9,
+        operation=MISSED,
+        at=0,
+        chars=0,
+        missed_from=3,
+    )
+    lines = str((await wake_message(bench.service, WS, [gone], set())).content).splitlines()
+    assert lines[2:] == [
+        "- `board` version 3 to 9: can no longer be told one by one",
+        "",
+        "`board` does not exist any more.",
+    ]
+    told = gone.model_copy(update={"operation": "delete"})
+    assert "any more" not in str((await wake_message(bench.service, WS, [told], set())).content)
+
+
+async def test_of_very_many_blocks_the_rest_is_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wake_messages, "EARLIER_BLOCKS", 2)
+    monkeypatch.setattr(wake_messages, "TOLD_CHARS", 1)
+    changes = [
+        Cause(
+            id=f"1-{n}",
+            prev="0-0",
+            kind="edited",
+            block_id=f"block-{n % 4}",
+            label=f"b{n % 4}",
+            version=n,
+            operation=MISSED if n == 1 else "set",
+            at=0,
+            chars=0,
+        )
+        for n in range(9)
+    ]
+    text = str((await wake_message(bench.service, WS, changes, set())).content)
+    assert "- `b0` version 0 to 4: 2 earlier change(s) by api (2)\n" in text
+    assert "- `b1` version up to 5: 1 earlier change(s) by api (1)\n" in text
+    assert "- 4 earlier change(s) of 2 other blocks\n" in text
+    assert "- `b0` version 8: set" in text

@@ -1,12 +1,12 @@
 -- Records the wake-ups that a range of changes calls for and moves the workspace's cursor past it, in one act.
--- Changes that arrive while a wake-up is still unread join it; past WOKEN_KEPT of them the oldest are only counted.
+-- Changes that arrive while a wake-up is still unread join it; of very many the oldest become ranges.
 -- What a subscription past its rate would tell is held back for the next wake-up, as is what came too deep (`held`).
 --
 -- ARGV  1 cursor expected  2 cursor afterwards  3 wake-ups as JSON [{agent, run, record, subscriptions: [{id,
 --       debounce, max_wait, rate, wakes, told: {block: version, '' when deleted}}, …], causes: [{by, held, text}, …]}, …]
 -- Reply {'ok', agent, generation, pool, …} (agents that became ready)  {'moved'}
 -- include: wake
-local WOKEN_KEPT = 1000
+-- include: wake_fold
 if (redis.call('GET', K.dispatched()) or '0-0') ~= ARGV[1] then return {'moved'} end
 local reply = {'ok'}
 
@@ -36,11 +36,7 @@ for _, wake in ipairs(cjson.decode(ARGV[3])) do
     if stands == 'cut' or cause.held ~= '' then cut(cause.by, stands == 'cut' and 'rate' or cause.held, 1) end
     if stands ~= 'gone' then redis.call('RPUSH', K.agent_woken(wake.agent), text) end
   end
-  local over = redis.call('LLEN', K.agent_woken(wake.agent)) - WOKEN_KEPT
-  if over > 0 then
-    redis.call('LTRIM', K.agent_woken(wake.agent), over, -1)
-    redis.call('HINCRBY', K.agent_state(wake.agent), 'wake_over', over)
-  end
+  fold(wake.agent)
   if at_once then begin_wake(wake.agent, wake.run, wake.record, reply) end
 end
 redis.call('SET', K.dispatched(), ARGV[2])

@@ -175,7 +175,7 @@ class TestWatch:
 
         console, events = a_console(), []
         watching = Watch(a_client(answer), console, {"label": "notes"}, plain=False)
-        with pytest.raises(Refused, match="answered with 401: Unauthorized"):
+        with pytest.raises(Refused, match="the token in BLOCKWIRE_TOKEN is not valid"):
             await watching.follow(lambda: events.append(1))
         assert begins == [None, "1-2", "1-2", "1-3"]
         text = written(console)
@@ -184,36 +184,63 @@ class TestWatch:
         assert "answered with 503: starting; trying again" in text
 
     @pytest.mark.parametrize("agent", ["agent-1", "reader"])
-    async def test_one_agents_changes_are_picked_by_id_or_name(
+    async def test_one_agents_changes_are_asked_for_by_id_or_name(
         self, agent: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        by_agent, by_other = {"name": "x", "agent_id": "agent-1"}, {"name": "x", "agent_id": "agent-2"}
-        feeds = iter(
-            [
-                httpx2.Response(
-                    200, content=feed(change(1), change(2, author=by_agent), change(3, author=by_other))
-                )
-            ]
-        )
+        asked: list[httpx2.Request] = []
 
         def answer(request: httpx2.Request) -> httpx2.Response:
-            if request.url.path == "/v1/agents/agent-1":
-                return httpx2.Response(200, json={"name": "reader"})
-            return (
-                next(feeds)
-                if request.url.path == "/v1/changes"
-                else httpx2.Response(404, json={"detail": "gone"})
-            )
+            match request.url.path:
+                case "/v1/agents/agent-1":
+                    return httpx2.Response(200, json={"id": "agent-1", "name": "reader"})
+                case "/v1/agents/":
+                    assert request.url.params["name"] == "reader"
+                    return httpx2.Response(200, json=[{"id": "agent-1", "name": "reader"}])
+            asked.append(request)
+            if len(asked) > 1:
+                return httpx2.Response(401)
+            return httpx2.Response(200, content=feed(change(2, author={"name": "x", "agent_id": "agent-1"})))
 
         watching = Watch(a_client(answer), a_console(), {"agent": agent}, plain=True)
-        with pytest.raises(RuntimeError):  # there is no second feed
+        with pytest.raises(Refused):
             await watching.follow()
+        assert asked[0].url.params.get_list("agent_id") == ["agent-1"]
         assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ["1-2"]
+
+    @pytest.mark.parametrize(
+        ("asked", "words"),
+        [
+            ({"agent": "nobody"}, "--agent: no agent is named 'nobody'"),
+            ({"block_id": "notes"}, "--block: 'notes' is no block's id"),
+            ({"block_id": "block-1"}, "answered with 404: gone"),
+            ({"agent": "agent-1"}, "answered with 404: gone"),
+        ],
+    )
+    async def test_what_is_not_there_is_said_at_once(self, asked: dict[str, str], words: str) -> None:
+        def answer(request: httpx2.Request) -> httpx2.Response:
+            lists = request.url.path == "/v1/agents/"
+            return httpx2.Response(200, json=[]) if lists else httpx2.Response(404, json={"detail": "gone"})
+
+        watching = Watch(a_client(answer), a_console(), asked, plain=True)
+        with pytest.raises((Invalid, Refused), match=words):
+            await watching.follow()
+
+    async def test_a_person_is_told_from_when_on_nothing_is_missed(self) -> None:
+        console = Console(file=io.StringIO(), width=90, force_terminal=True)
+        answers = iter([httpx2.Response(200, content=feed(change())), httpx2.Response(401)])
+        with pytest.raises(Refused):
+            await Watch(a_client(lambda _: next(answers)), console, {}, plain=False).follow()
+        assert written(console).count("listening; every edit is shown") == 1
 
     async def test_nobody_there_at_the_start_is_an_error(self) -> None:
         watching = Watch(Client("http://127.0.0.1:1"), a_console(), {}, plain=True)
-        with pytest.raises(Refused, match="does not answer"):
+        with pytest.raises(Refused, match=r"does not answer .*is `blockwire up` running"):
             await watching.follow()
+
+    async def test_who_has_no_token_is_told_where_it_goes(self) -> None:
+        client = Client("http://127.0.0.1:1", transport=httpx2.MockTransport(lambda _: httpx2.Response(401)))
+        with pytest.raises(Refused, match="needs a token: set BLOCKWIRE_TOKEN"):
+            await Watch(client, a_console(), {}, plain=True).follow()
 
 
 def stream(*said: dict[str, Any]) -> bytes:
