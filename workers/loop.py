@@ -78,7 +78,7 @@ class Loop:
             log.info("run.cancelled")
             return
         if run.parked:
-            text = f"given up after {run.tries - 1} workers were lost while they carried this run"
+            text = f"given up after {run.tries - 1} workers were lost in a row at the same step"
             await self._cut_off(lease, run.id, "error", RunError(type="internal_error", message=text))
             log.error("run.parked", tries=run.tries - 1)
             return
