@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text as Words
 
 from service.client import Client
+from service.commands.naming import agent_named
 from service.commands.terminal import ago, one_line, open_client, open_console, print_json, run
 
 Row = dict[str, Any]
@@ -47,6 +48,11 @@ def _labels(agent: Row) -> str:
     return ", ".join(sorted(one_line(block["label"]) for block in agent["memory"]["blocks"]))
 
 
+def _state(agent: Row) -> Words:
+    since = agent.get("paused_at")
+    return Words(f"paused {ago(since)}" if since else "", "yellow")
+
+
 def _status(run: Row) -> Words:
     return Words(run["status"], _COLOURS.get(run["status"], ""))
 
@@ -75,6 +81,7 @@ NOUNS = {
             Column("id", lambda agent: agent["id"]),
             Column("name", lambda agent: one_line(agent["name"])),
             Column("model", lambda agent: one_line(agent["model"] or "")),
+            Column("", _state),
             Column("last run", lambda agent: agent["last_stop_reason"] or "none yet"),
             Column("ended", lambda agent: ago(agent["last_run_completion"]), right=True),
             Column("blocks", _labels, grows=True),
@@ -98,9 +105,11 @@ NOUNS = {
 async def show(
     client: Client, console: Console, noun: str, limit: int, asked: dict[str, str], plain: bool
 ) -> None:
-    """One page, the newest first. `plain`: a JSON text per row."""
+    """One page, the newest first. `plain`: a JSON text per row. An `agent` is named by its id or its name."""
     what = NOUNS[noun]
     async with client:
+        if "agent" in asked:
+            asked = {"agent_id": await agent_named(client, asked["agent"])}
         rows = await client.get(what.path, limit=limit, **what.query, **asked)
     if plain:
         for row in rows:
