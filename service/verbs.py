@@ -99,14 +99,16 @@ def _add_send(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", metavar="TEXT", nargs="?", default="", help="the message")
     word = parser.add_mutually_exclusive_group()
     word.add_argument("--approve", action="store_true", help="allow the calls that the agent asks leave for")
-    word.add_argument("--deny", action="store_true", help="deny them; TEXT is the reason")
+    word.add_argument("--deny", metavar="WHY", nargs="?", const="", help="deny them, for this reason")
     parser.add_argument("--no-wait", action="store_true", help="do not wait for the answer; print the run")
     _add_json(parser)
 
 
 def _send(options: argparse.Namespace) -> list[str]:
-    word = "approve" if options.approve else "deny" if options.deny else ""
-    return [_form(options), "" if options.no_wait else "wait", options.agent, options.text, word]
+    how = [_form(options), "" if options.no_wait else "wait", options.agent]
+    if options.deny is not None:
+        return [*how, options.deny or options.text, "deny"]
+    return [*how, options.text, "approve" if options.approve else ""]
 
 
 def _form(options: argparse.Namespace) -> str:

@@ -42,12 +42,10 @@ async def send(
                 async for event in events:
                     if event.data and event.data != "[DONE]":
                         answer.add(json.loads(event.data))
-        except Refused as refusal:
-            asked = [] if plain or refusal.status != 409 else await _asked(client, agent_id)
-            if not asked:
-                raise
-            _show_asked(console, who, asked)
-            raise Refused("nothing was sent: the agent waits for an answer to this", refusal.status) from None
+        except Refused:
+            if not plain:
+                _show_asked(console, who, await _asked(client, agent_id))
+            raise
         answer.end()
         if answer.asks and not plain:
             _show_asked(console, who, await _asked(client, agent_id))

@@ -268,8 +268,10 @@ CALLS = [{"name": "rm", "arguments": "{}", "tool_call_id": "call-1"}]
 class TestSend:
     def _answer(self, body: bytes) -> Answer:
         def answer(request: httpx2.Request) -> httpx2.Response:
-            if request.method == "GET":
+            if request.url.path == "/v1/agents/":
                 return httpx2.Response(200, json=[{"id": "agent-7"}])
+            if request.method == "GET":
+                return httpx2.Response(200, json={"id": "agent-7", "pending_approval": None})
             sent = json.loads(request.content)
             assert sent["messages"] == [{"role": "user", "content": "Hello"}]
             if request.url.path == "/v1/agents/agent-7/messages/async":
@@ -300,8 +302,8 @@ class TestSend:
         with pytest.raises(Refused, match="no key set OPENAI_API_KEY"):
             await send.send(client, a_console(), "reader", "Hello", wait=True, plain=False)
 
-    def _asking(self, asked: list[dict[str, Any]], sent: list[Any], answer: bytes | None) -> Client:
-        """A server whose agent asks leave for calls. `answer`: what a send gives; None: 409, it waits."""
+    def _asking(self, asked: list[dict[str, Any]], sent: list[Any], answer: bytes) -> Client:
+        """A server whose agent asks leave for calls. `answer`: what a send gives."""
 
         def respond(request: httpx2.Request) -> httpx2.Response:
             if request.url.path == "/v1/agents/":
@@ -310,8 +312,6 @@ class TestSend:
                 pending = {"tool_calls": asked} if asked else None
                 return httpx2.Response(200, json={"id": "agent-7", "pending_approval": pending})
             sent.append(json.loads(request.content)["messages"])
-            if answer is None:
-                return httpx2.Response(409, json={"detail": {"code": "PENDING_APPROVAL", "message": "waits"}})
             return httpx2.Response(200, content=answer)
 
         return a_client(respond)
@@ -329,13 +329,11 @@ class TestSend:
 
     async def test_so_is_one_that_an_agent_is_waiting_with(self) -> None:
         console = a_console()
-        client = self._asking(CALLS, [], None)
-        with pytest.raises(Refused, match="nothing was sent: the agent waits for an answer to this"):
+        refused = {"message_type": "error_message", "message": "the agent waits for an answer"}
+        client = self._asking(CALLS, [], stream(refused))
+        with pytest.raises(Refused, match="the agent waits for an answer"):
             await send.send(client, console, "reader", "Hello", wait=True, plain=False)
         assert "it asks to call rm {}" in written(console)
-        client = self._asking([], [], None)
-        with pytest.raises(Refused, match="409"):
-            await send.send(client, console, "reader", "Hello", wait=True, plain=False)
 
     @pytest.mark.parametrize(
         ("word", "text", "given"),
