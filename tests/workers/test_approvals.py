@@ -250,9 +250,30 @@ async def test_an_agent_that_forgets_its_history_remembers_what_it_asked(bench: 
     agent = await careful(bench, message_buffer_autoclear=True)
     await bench.tell(agent, says("Earlier."))
     await bench.tell(agent, calls(NOTE), says("Done."))
-    run = await answer(bench, agent, yes())
+    run = await answer(bench, agent, yes(await only_asked(bench, agent)))
     assert (await bench.messages(run))[-1].plain_text() == "Done."
     assert [line.split(":")[0] for line in told(bench.requests[-1])] == ["user", "assistant", "tool"]
+
+
+async def test_a_late_word_is_not_taken_for_one_on_a_call_that_has_the_same_number(bench: Bench) -> None:
+    """The provider counts calls from 0 in each answer, and the context was emptied in between."""
+    agent = await careful(bench)
+    await bench.tell(agent, calls(NOTE), says("Done."))
+    assert await only_asked(bench, agent) == "call_0"
+    await bench.service.agents.reset_messages(WS, agent.id, add_first=False)
+    await bench.tell(agent, calls(NOTE), says("Done."))
+    assert await only_asked(bench, agent) != "call_0"
+    with pytest.raises(Invalid, match="not asked for: call_0"):
+        await send_answer(bench, agent, yes("call_0"))
+    assert await bench.text("notes") == "top"
+
+
+@pytest.mark.parametrize("id", ["toolu_01A09q90qw90lq917835lq9", "call_9x2", "D681PevKs", "abc1"])
+async def test_ids_that_no_provider_counts_stay_as_they_are(bench: Bench, id: str) -> None:
+    agent = await careful(bench)
+    await bench.tell(agent, says("Earlier."))
+    await bench.tell(agent, calls(NOTE | {"id": id}), says("Done."))
+    assert await only_asked(bench, agent) == id
 
 
 async def test_a_rule_that_ends_the_turn_ends_it_after_the_word(bench: Bench) -> None:
