@@ -5,28 +5,34 @@ run. The stored message (role `approval`) is pending until an answer names just 
 calls it asks for: that answer is a run of its own, which goes before everything
 else in the inbox, carries the calls out and goes on with the turn. Until then
 nothing of the inbox is begun. Like every retry, an answer that is sent again is
-answered with the run that the first one began.
+answered with the run that the first one began. Where nobody answers in time the
+request is answered for its caller: none of the calls is run, the model is told so and
+goes on. If it asks again in that same run, and again nobody answers, its turn ends.
 
 Elsewhere: which calls ask (workers/request.py); what becomes of them
 (workers/approvals.py); how an answer is put into the inbox (messages.py).
 """
 
 from collections import Counter
+from contextlib import suppress
 
 import structlog
 
 from service.errors import Invalid, NotFound
 from service.queue import Queue
-from service.records.ids import derived_id
+from service.records.ids import derived_id, new_id
 from service.records.messages import Answer, CallAnswer, Message, NewMessage, ToolCall, ToolReturn
 from service.records.runs import Run
 from service.store.approvals import ApprovalStore
 from service.store.client import StoreClient
-from service.store.messages import MessageStore
+from service.store.messages import MessageStore, NotPending
 from service.store.runs import RunStore
 
 log = structlog.get_logger()
 
+NOBODY = "Nobody answered in time: the call was not run. Go on without it, or say what you need."
+GIVEN_UP = "approval_timeout"
+"""The kind of run that goes on where nobody answered."""
 CANCELLED = "The call was cancelled before anybody allowed it; it was not run."
 
 
@@ -62,14 +68,45 @@ class Approvals:
             raise refusal
         return repeated
 
-    async def deny(self, ws: str, request: Message) -> bool:
+    async def give_up(self, ws: str, agent_id: str) -> None:
+        """Answers what an agent asks for in place of its caller, who has let its time pass.
+
+        A run of its own goes on with that. Where that run is itself the one that asks the turn just ends.
+        """
+        request = await self.pending(ws, agent_id)
+        if request is None:
+            return
+        log.warning("approval.given_up", workspace=ws, agent_id=agent_id, run_id=request.run_id)
+        asked_by = await self._run(ws, request.run_id)
+        if asked_by is None or asked_by.kind == GIVEN_UP:
+            await self.deny(ws, request, NOBODY)
+            return
+        calls = [CallAnswer(tool_call_id=id, approve=False, reason=NOBODY) for id in request.asked]
+        answer = Answer(request_id=request.id, calls=calls, given_up=True)
+        run = Run(
+            id=new_id("run"),
+            agent_id=agent_id,
+            kind=GIVEN_UP,
+            background=True,
+            depth=asked_by.depth,
+            options=asked_by.options.model_copy(update={"output": "none"}),
+            messages=[NewMessage(role="approval", content="", answer=answer)],
+            metadata={"run_type": GIVEN_UP},
+            created_at=0,
+        )
+        with suppress(NotPending):
+            _, ready = await self._messages.send(ws, run)
+            if ready is not None:
+                await self._queue.nudge(ws, [ready])
+
+    async def deny(self, ws: str, request: Message, why: str = CANCELLED) -> bool:
         """Ends a request without an answer; False if it is not pending any more."""
         results = Message(
             id=derived_id("message", request.id, "denied"),
             agent_id=request.agent_id,
             role="tool",
             created_at=0,
-            tool_returns=[failed(call, CANCELLED) for call in request.tool_calls],
+            tool_returns=[failed(call, why) for call in request.tool_calls],
             run_id=request.run_id,
             step_id=request.step_id,
         )
@@ -79,6 +116,12 @@ class Approvals:
         if denied:
             log.info("approval.cancelled", workspace=ws, agent_id=request.agent_id, run_id=request.run_id)
         return denied
+
+    async def _run(self, ws: str, run_id: str | None) -> Run | None:
+        try:
+            return await self._runs.read(ws, run_id or "")
+        except NotFound:
+            return None
 
     async def _request(self, ws: str, agent_id: str, message_id: str | None) -> Message | None:
         found = await self._messages.read_many(ws, agent_id, [message_id] if message_id else [])
@@ -95,6 +138,9 @@ class Approvals:
             again = settled(request, answer)
         except (NotFound, Invalid):
             return None
+        if first.given_up:
+            late = "nobody answered in time, its calls were denied, and the agent has gone on"
+            raise Invalid("messages", f"no approval request of this agent is pending: {late} (run {run.id})")
         if _decisions(again) != _decisions(first):
             raise Invalid("messages", f"run {run.id} has answered this request, and not in the same way")
         return run

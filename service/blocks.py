@@ -75,19 +75,37 @@ class Blocks:
         return await self._store.read_many(ws, block_ids)
 
     async def edit(
-        self, ws: str, block_id: str, edit: Edit, by: Author, lease: Lease | None = None
+        self,
+        ws: str,
+        block_id: str,
+        edit: Edit,
+        by: Author,
+        lease: Lease | None = None,
+        *,
+        asked: str | None = None,
     ) -> EditOutcome:
         """Applies one operation to the value as it is now, or raises why not; nothing in between.
 
         EditConflict, BlockFull, NoMatch, ManyMatches, LineOutOfRange, LabelTaken, IdReused, NotFound; with a
         lease also LeaseLost, BlockReadOnly, NotAttached. The same `edit_id` again changes nothing more.
+        `asked`: what its caller said, where the edit itself was made from the value at hand.
         """
         edit = _checked_edit(edit)
         fingerprint = ""
         if edit.edit_id is not None:
-            asked = block_id + edit.model_dump_json(exclude={"edit_id"})
-            fingerprint = hashlib.sha256(asked.encode()).hexdigest()[:32]
+            fingerprint = _fingerprint(block_id, asked or edit.model_dump_json(exclude={"edit_id"}))
         return await self._store.edit(ws, block_id, edit, by, fingerprint, lease)
+
+    async def repeated(self, ws: str, block_id: str, edit_id: str | None, asked: str) -> EditOutcome | None:
+        """What an `edit_id` from outside gave before; None if nothing. IdReused for another request."""
+        if edit_id is None:
+            return None
+        known = await self._store.outcome(ws, edit_id, _fingerprint(block_id, asked))
+        if known is None:
+            return None
+        version, changed = known
+        block = await self._store.read(ws, block_id)
+        return EditOutcome(block=block, version=version, changed=changed, repeated=True)
 
     async def delete(self, ws: str, block_id: str, by: Author) -> None:
         """Gone for good, and detached from every agent."""
@@ -174,6 +192,10 @@ def checked_new(fields: BlockFields) -> BlockFields:
     if len(checked.value or "") > limit:
         raise BlockFull(len(checked.value or ""), limit)
     return checked
+
+
+def _fingerprint(block_id: str, asked: str) -> str:
+    return hashlib.sha256((block_id + asked).encode()).hexdigest()[:32]
 
 
 def _checked_edit(edit: Edit) -> Edit:

@@ -6,7 +6,9 @@ Blocks.edit like any other, is announced, kept, and can be taken back again.
 To undo one edit is to put back what it removed where what it wrote still
 stands, whatever else has been written meanwhile; if that is no longer there
 exactly once, nobody can say what would be meant, and CannotUndo carries both
-texts. To restore a version is to make the block what it was then.
+texts. To restore a version is to make the block what it was then. Under an
+`edit_id` each is done once, as an edit is: the first outcome is given again even
+where it could not be done any more.
 
 Elsewhere: how entries are made (store/lua/history.lua).
 """
@@ -55,46 +57,72 @@ class History:
         return await asyncio.to_thread(unified_diff, old.block.value, new.block.value, *names)
 
     async def undo(
-        self, ws: str, block_id: str, version: int, by: Author, expected_version: int | None = None
+        self,
+        ws: str,
+        block_id: str,
+        version: int,
+        by: Author,
+        expected_version: int | None = None,
+        edit_id: str | None = None,
     ) -> EditOutcome:
         """Takes back the one edit that made a version. Raises CannotUndo, and what an edit raises."""
         if version == 1:
             raise Invalid("version", "1 is the block's creation; delete the block instead")
+        asked = f"undo {version} {expected_version}"
+        if (before := await self._blocks.repeated(ws, block_id, edit_id, asked)) is not None:
+            return before
         then = await self._store.at(ws, block_id, version)
         entry, by = then.entry, by.model_copy(update={"undoes": version})
         if entry.added and not entry.fields:
             edit = Edit(
-                operation="replace", old=entry.added, text=entry.removed, expected_version=expected_version
+                operation="replace",
+                old=entry.added,
+                text=entry.removed,
+                expected_version=expected_version,
+                edit_id=edit_id,
             )
             try:
-                return await self._blocks.edit(ws, block_id, edit, by)
+                return await self._blocks.edit(ws, block_id, edit, by, asked=asked)
             except (NoMatch, ManyMatches) as refusal:
                 present = await self._blocks.read(ws, block_id)
                 raise _cannot(entry, present, _why(refusal)) from None
         for _ in range(TRIES):
             present = await self._blocks.read(ws, block_id)
+            # After the reading: if nobody has done it yet, what was read does not show it done either.
+            if (before := await self._blocks.repeated(ws, block_id, edit_id, asked)) is not None:
+                return before
             value = _without(entry, then.block.value, present)
             fields = fields_from(_fields_before(entry, present)).model_copy(update={"value": value})
             made_from = present.version if expected_version is None else expected_version
-            edit = Edit(operation="configure", fields=fields, expected_version=made_from)
+            edit = Edit(operation="configure", fields=fields, expected_version=made_from, edit_id=edit_id)
             try:
-                return await self._blocks.edit(ws, block_id, edit, by)
+                return await self._blocks.edit(ws, block_id, edit, by, asked=asked)
             except EditConflict:
                 if expected_version is not None:
                     raise
         raise EditConflict(present.version, present.version + 1, present.value)
 
     async def restore(
-        self, ws: str, block_id: str, version: int, by: Author, expected_version: int | None = None
+        self,
+        ws: str,
+        block_id: str,
+        version: int,
+        by: Author,
+        expected_version: int | None = None,
+        edit_id: str | None = None,
     ) -> EditOutcome:
         """Makes a block what it was at a version: value, label, description, limit, tags and the rest."""
+        asked = f"restore {version} {expected_version}"
+        if (before := await self._blocks.repeated(ws, block_id, edit_id, asked)) is not None:
+            return before
         then = (await self._store.at(ws, block_id, version)).block
         fields: dict[str, Any] = {name: getattr(then, name) for name in _RESTORED}
         if then.description is None and (await self._blocks.read(ws, block_id)).description:
             fields["description"] = ""  # nothing is made absent again; what still is, is left so
         whole = BlockFields(value=then.value, **fields)
-        edit = Edit(operation="configure", fields=whole, expected_version=expected_version)
-        return await self._blocks.edit(ws, block_id, edit, by.model_copy(update={"restores": version}))
+        edit = Edit(operation="configure", fields=whole, expected_version=expected_version, edit_id=edit_id)
+        by = by.model_copy(update={"restores": version})
+        return await self._blocks.edit(ws, block_id, edit, by, asked=asked)
 
 
 def _without(entry: HistoryEntry, then: str, present: Block) -> str:

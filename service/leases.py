@@ -30,7 +30,13 @@ class Leases:
 
     def __init__(self, store: StoreClient, settings: Settings, queue: Queue) -> None:
         self._client = store
-        self._store = LeaseStore(store, settings.run_days * 86_400, settings.budget, settings.run_tries)
+        self._store = LeaseStore(
+            store,
+            settings.run_days * 86_400,
+            settings.budget,
+            settings.run_tries,
+            round(settings.approval_timeout_s * 1000),
+        )
         self._queue = queue
         self._ms = settings.lease_ms
 
@@ -178,11 +184,15 @@ class Leases:
         await self._queue.nudge(lease.workspace, woken)
 
     async def sweep(self) -> list[tuple[str, Ready]]:
-        """Queues every agent that nobody carries: (workspace, agent), with the reason."""
+        """Queues every agent that nobody carries: (workspace, agent), with the reason.
+
+        Those `overdue` are not to be carried: nobody answers what they ask for (Approvals.give_up).
+        """
         swept: list[tuple[str, Ready]] = []
         for ws in sorted(await self._client.members(WORKSPACES_KEY)):
             found = await self._store.sweep(ws, WAITING_MS)
             swept += [(ws, ready) for ready in found]
             for ready in found:
-                await self._queue.put_step(ws, ready)
+                if ready.reason != "overdue":
+                    await self._queue.put_step(ws, ready)
         return swept

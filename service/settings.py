@@ -40,7 +40,7 @@ class Settings(BaseModel):
     pool: str = Field(default=DEFAULT_POOL, pattern=r"^[a-z0-9_-]{1,40}$", description="BLOCKWIRE_POOL")
     slots: int = Field(default=32, ge=1, le=1000, description="BLOCKWIRE_SLOTS: agents stepped at once")
     lease_ms: int = Field(default=3000, ge=200, description="BLOCKWIRE_LEASE_MS")
-    run_tries: int = Field(default=5, ge=1, description="BLOCKWIRE_RUN_TRIES: workers a run may lose")
+    run_tries: int = Field(default=5, ge=1, description="BLOCKWIRE_RUN_TRIES: workers a step may lose")
     wake_depth: int = Field(
         default=8, ge=1, description="BLOCKWIRE_WAKE_DEPTH: wake-ups that may follow each other"
     )
@@ -70,6 +70,12 @@ class Settings(BaseModel):
         gt=0,
         le=86_400,
         description="BLOCKWIRE_REPLY_TIMEOUT, seconds an agent waits for another's reply",
+    )
+    approval_timeout_s: float = Field(
+        default=604_800.0,
+        ge=0,
+        le=31_536_000,
+        description="BLOCKWIRE_APPROVAL_TIMEOUT, seconds a request for the caller's word waits; 0: for ever",
     )
     custom_tools: Literal["off", "process"] = Field(
         default="off", description="BLOCKWIRE_CUSTOM_TOOLS: whether workers run the source of people's tools"
@@ -145,6 +151,7 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "model_timeout_s": ("BLOCKWIRE_MODEL_TIMEOUT",),
     "model_retries": ("BLOCKWIRE_MODEL_RETRIES",),
     "reply_timeout_s": ("BLOCKWIRE_REPLY_TIMEOUT",),
+    "approval_timeout_s": ("BLOCKWIRE_APPROVAL_TIMEOUT",),
     "custom_tools": ("BLOCKWIRE_CUSTOM_TOOLS",),
     "tool_seconds": ("BLOCKWIRE_TOOL_SECONDS",),
     "tool_mb": ("BLOCKWIRE_TOOL_MB",),

@@ -70,7 +70,8 @@ def _json(options: argparse.Namespace) -> list[str]:
 def _add_list(*filters: str) -> Callable[[argparse.ArgumentParser], None]:
     def add(parser: argparse.ArgumentParser) -> None:
         for name in filters:
-            parser.add_argument(f"--{name}", metavar=name.upper(), help=f"only those of this {name}")
+            metavar = "ID|NAME" if name == "agent" else name.upper()
+            parser.add_argument(f"--{name}", metavar=metavar, help=f"only those of this {name}")
         parser.add_argument("--limit", metavar="N", type=_positive, default=50, help="how many (default 50)")
         _add_json(parser)
 
@@ -95,13 +96,19 @@ def _watch(options: argparse.Namespace) -> list[str]:
 
 def _add_send(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("agent", metavar="AGENT", help="its id or its name")
-    parser.add_argument("text", metavar="TEXT", help="the message")
+    parser.add_argument("text", metavar="TEXT", nargs="?", default="", help="the message")
+    word = parser.add_mutually_exclusive_group()
+    word.add_argument("--approve", action="store_true", help="allow the calls that the agent asks leave for")
+    word.add_argument("--deny", metavar="WHY", nargs="?", const="", help="deny them, for this reason")
     parser.add_argument("--no-wait", action="store_true", help="do not wait for the answer; print the run")
     _add_json(parser)
 
 
 def _send(options: argparse.Namespace) -> list[str]:
-    return [_form(options), "" if options.no_wait else "wait", options.agent, options.text]
+    how = [_form(options), "" if options.no_wait else "wait", options.agent]
+    if options.deny is not None:
+        return [*how, options.deny or options.text, "deny"]
+    return [*how, options.text, "approve" if options.approve else ""]
 
 
 def _form(options: argparse.Namespace) -> str:
@@ -241,7 +248,7 @@ VERBS = (
         "service.commands.lists",
         ("--url",),
         add_arguments=_add_list("agent"),
-        arguments=_list("runs", agent="agent_id"),
+        arguments=_list("runs", agent="agent"),
     ),
     Verb(
         "doctor",

@@ -66,6 +66,14 @@ class Server:
             return str(client.info("replication")["role"])
         return "away"
 
+    def followers(self) -> int:
+        """How many replicas it has that are in step."""
+        with suppress(RedisError), self.redis() as client:
+            told = client.info("replication")
+            links = [one for name, one in told.items() if name.startswith("slave") and isinstance(one, dict)]
+            return [one["state"] for one in links].count("online")
+        return 0
+
     def kill(self) -> None:
         """SIGKILL: whatever it had not passed on is gone with it."""
         self._end(signal.SIGKILL)

@@ -10,7 +10,7 @@ Elsewhere: which calls ask (request.py); the room of requests (service/approvals
 
 from collections.abc import Sequence
 
-from service.approvals import failed
+from service.approvals import NOBODY, failed
 from service.records.ids import derived_id
 from service.records.messages import CallAnswer, Message, ToolCall, ToolReturn
 from service.records.runs import ModelReply, Run, Step
@@ -79,6 +79,8 @@ def result_without_running(call: ToolCall, word: CallAnswer | None) -> ToolRetur
         return word.result
     if word.approve:
         return None
+    if word.reason == NOBODY:
+        return failed(call, NOBODY)
     why = f": {word.reason}" if word.reason else ", who gave no reason"
     return failed(call, f"The call was denied by the caller{why}")
 

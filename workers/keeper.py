@@ -1,7 +1,8 @@
 """Keeper: holds a worker's leases: renews them all in one go, and stops whoever lost his.
 
 It also sweeps: agents whose worker is gone, or whose job never came, are queued
-again. Both happen three times in the life of a lease.
+again, and requests that nobody answers are given up. Both happen three times in the
+life of a lease.
 """
 
 import asyncio
@@ -61,4 +62,7 @@ class Keeper:
     async def sweep(self) -> None:
         swept = await self._service.leases.sweep()
         for ws, ready in swept:
-            log.info("agent.requeued", workspace=ws, agent_id=ready.agent_id, reason=ready.reason)
+            if ready.reason == "overdue":
+                await self._service.approvals.give_up(ws, ready.agent_id)
+            else:
+                log.info("agent.requeued", workspace=ws, agent_id=ready.agent_id, reason=ready.reason)

@@ -78,7 +78,7 @@ class Loop:
             log.info("run.cancelled")
             return
         if run.parked:
-            text = f"given up after {run.tries - 1} workers were lost while they carried this run"
+            text = f"given up after {run.tries - 1} workers were lost in a row at the same step"
             await self._cut_off(lease, run.id, "error", RunError(type="internal_error", message=text))
             log.error("run.parked", tries=run.tries - 1)
             return
@@ -149,21 +149,23 @@ class Loop:
             await self._errands.carry(lease, transcript)
             return
         stop = open_run.stop
+        only_noted = stop is not None  # whoever had it before us may have made room, and not ended the run
         while True:
             if self._compactor.is_due(transcript):
-                await self._make_room(lease, transcript, stop)
+                await self._make_room(lease, transcript)
+                only_noted = stop is not None
             if stop is not None:
                 break
             stop = await self._stepper.step(lease, transcript)
             if stop is None and self._stopping:
                 return
+        if only_noted:
+            await self._service.leases.finish(lease, transcript.run.id, stop)
         log.info("run.finished", stop_reason=stop, steps=transcript.run.step_count)
 
-    async def _make_room(self, lease: Lease, transcript: Transcript, stop: StopReason | None) -> None:
+    async def _make_room(self, lease: Lease, transcript: Transcript) -> None:
         """A summary in the place of old messages; without one the run goes on, or ends, all the same."""
         try:
             await self._compactor.make_room(lease, transcript, "context_window_exceeded")
         except (ModelError, Invalid, UnknownModel) as failure:
             log.warning("context.left_full", error=str(failure))
-        if stop is not None:
-            await self._service.leases.finish(lease, transcript.run.id, stop)

@@ -7,6 +7,7 @@ Elsewhere: providers' words (workers/models).
 """
 
 import json
+import re
 from typing import Any
 
 from service.agent_types import type_of
@@ -28,6 +29,8 @@ LEAST_RESULT_CHARS = 5000
 SHARE_OF_WINDOW = 0.2
 CHARS_PER_TOKEN = 4
 _APPROVAL = "requires_approval"
+_COUNTED = re.compile(r"(\D*[^A-Za-z0-9])?\d{1,6}")
+"""An id such as `call_0`, `functions.ls:1` or `2`: a number, with a word in front or none."""
 
 
 def tools_now(transcript: Transcript) -> list[str]:
@@ -90,7 +93,8 @@ def is_told_at_once(transcript: Transcript, piece: Piece) -> bool:
         return True
     counts = piece.index == 0 or calls_in_parallel(transcript.agent)
     rules = transcript.agent.tool_rules or []
-    renamed = piece.asks and piece.tool_call_id in _known_calls(transcript)
+    known = _known_calls(transcript)
+    renamed = piece.asks and _may_stand_for_another(transcript, piece.tool_call_id or "", known)
     return counts and not renamed and not prefilled(rules, piece.tool_name or "", transcript.called)
 
 
@@ -114,14 +118,15 @@ def answered(transcript: Transcript, step: Step, reply: ModelReply) -> Step:
     """The step with the model's answer: the calls of it that count, and which of them are asked for.
 
     The caller names calls by their ids. Where a provider numbers them anew in each answer those get ids
-    of their own, so that no late word on one call is taken for a word on another.
+    of their own, so that no late word on one call is taken for a word on another, though the context with
+    the other was emptied since.
     """
     calls = calls_that_count(transcript, reply.tool_calls)
     asked = [index for index, call in enumerate(calls) if asks(transcript, call.name)]
     if asked:
         known = _known_calls(transcript)
         for index, call in enumerate(calls):
-            if call.id in known:
+            if _may_stand_for_another(transcript, call.id, known):
                 id = derived_id("call", step.id, index)
                 calls[index] = call.model_copy(update={"id": id})
             known.add(calls[index].id)
@@ -163,6 +168,12 @@ def _misfit(transcript: Transcript, call: ToolCall) -> ToolReturn | None:
 
 def _known_calls(transcript: Transcript) -> set[str]:
     return {call.id for message in transcript.messages for call in message.tool_calls}
+
+
+def _may_stand_for_another(transcript: Transcript, call_id: str, known: set[str]) -> bool:
+    """Whether the id names another call as well, or looks counted and the agent may have asked before."""
+    counted = transcript.agent.last_run_completion is not None and _COUNTED.fullmatch(call_id)
+    return call_id in known or bool(counted)
 
 
 def _filled_in(transcript: Transcript, call: ToolCall) -> ToolCall:

@@ -21,7 +21,7 @@ from service.processes import store_for
 from service.settings import Settings
 from service.store.census import Kind, census
 from service.store.client import StoreClient
-from service.store.examine import address_of, risks_of
+from service.store.examine import address_of, risks_of, told_by, unseen_failovers
 from service.store.keys import SCHEMA_KEY, WORKSPACES_KEY
 
 _WIDTH_ELSEWHERE = 120
@@ -47,7 +47,7 @@ async def examine_store(settings: Settings) -> tuple[list[Finding], list[Kind]]:
         assert reachable.redis_url is not None
         store = StoreClient.connect(reachable.redis_url, connections=2)
         try:
-            told = await store.info()
+            told = await told_by(store)
             where = address_of(reachable.redis_url)
             findings = _findings(
                 told,
@@ -55,7 +55,10 @@ async def examine_store(settings: Settings) -> tuple[list[Finding], list[Kind]]:
                 workspaces=sorted(await store.members(WORKSPACES_KEY)),
                 sync=await store.setting("appendfsync"),
             )
-            return [Finding("store", where), *findings], await census(store)
+            unseen = [
+                Finding("risk", f"{risk.what}; {risk.remedy}", good=False) for risk in unseen_failovers(told)
+            ]
+            return [Finding("store", where), *findings, *unseen], await census(store)
         finally:
             await store.close()
 
@@ -70,8 +73,11 @@ def _findings(
         Finding("server", f"{name} {version}, {told.get('redis_mode', 'standalone')}"),
         Finding("schema", schema or "none yet: nothing has been written here"),
         Finding("workspaces", ", ".join(workspaces) or "none"),
-        Finding("memory", f"{size(int(told.get('used_memory', 0)))} of {size(most) if most else 'no bound'}"),
     ]
+    if not told:
+        return [Finding("server", "it does not tell (INFO)"), *found[1:]]
+    memory = f"{size(int(told.get('used_memory', 0)))} of {size(most) if most else 'no bound'}"
+    found.append(Finding("memory", memory))
     risks = risks_of(told)
     found += [Finding("risk", f"{risk.what}; set {risk.remedy}", good=False) for risk in risks]
     if not any("appendonly" in risk.remedy for risk in risks) and sync in _SYNCS:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text as Words
 
 from service.client import Client
+from service.commands.naming import agent_named
 from service.commands.tables import Column, Row, table_of
 from service.commands.terminal import ago, one_line, open_client, open_console, print_json, run
 
@@ -33,6 +34,11 @@ def _chars(block: Row) -> str:
 
 def _labels(agent: Row) -> str:
     return ", ".join(sorted(one_line(block["label"]) for block in agent["memory"]["blocks"]))
+
+
+def _state(agent: Row) -> Words:
+    since = agent.get("paused_at")
+    return Words(f"paused {ago(since)}" if since else "", "yellow")
 
 
 def _status(run: Row) -> Words:
@@ -63,6 +69,7 @@ NOUNS = {
             Column("id", lambda agent: agent["id"]),
             Column("name", lambda agent: one_line(agent["name"]), least=12),
             Column("model", lambda agent: one_line(agent["model"] or ""), least=20, spare=3),
+            Column("", _state),
             Column("last run", lambda agent: agent["last_stop_reason"] or "none yet"),
             Column("ended", lambda agent: ago(agent["last_run_completion"]), right=True, spare=1),
             Column("blocks", _labels, least=12, spare=2, grows=True),
@@ -86,9 +93,11 @@ NOUNS = {
 async def show(
     client: Client, console: Console, noun: str, limit: int, asked: dict[str, str], plain: bool
 ) -> None:
-    """One page, the newest first. `plain`: a JSON text per row."""
+    """One page, the newest first. `plain`: a JSON text per row. An `agent` is named by its id or its name."""
     what = NOUNS[noun]
     async with client:
+        if "agent" in asked:
+            asked = {"agent_id": await agent_named(client, asked["agent"])}
         rows = await client.get(what.path, limit=limit, **what.query, **asked)
     if plain:
         for row in rows:

@@ -12,7 +12,7 @@ from service.http.agents import agents_answer
 from service.http.answers import json_answer
 from service.http.calls import Call, Headers, Nothing
 from service.http.errors import StaleMatch
-from service.http.retries import id_for
+from service.http.retries import edit_id_for, id_for
 from service.http.routing import Route
 from service.http.schemas.agent_state import AgentState
 from service.http.schemas.agents import BlockAgentsQuery
@@ -82,6 +82,7 @@ async def edit(call: Call[Nothing, BlockEdit]) -> Response:
     `set` puts the text; `append` adds it as it stands; `insert` adds it as lines after a line; `replace`
     puts it in place of `old`, which must occur exactly once unless `all`; `configure` changes any field.
     Each works on the value as it is at that moment, so appends and inserts by many writers all survive.
+    With an `edit_id` or an `Idempotency-Key` an edit is made once, however often it comes.
     """
     return await edit_block(call, call.path["block_id"])
 
@@ -115,7 +116,8 @@ async def update_block(call: Call[Nothing, BlockUpdate], block_id: str) -> Respo
 async def edit_block(call: Call[Nothing, BlockEdit], block_id: str) -> Response:
     """Applies an edits body to a block."""
     asked = edit_of(call.body, expected_version(call.headers, call.body.expected_version))
-    return edited_answer(await _edit(call, block_id, asked))
+    edit_id = await edit_id_for(call, call.body.edit_id, "blocks.edits")
+    return edited_answer(await _edit(call, block_id, asked.model_copy(update={"edit_id": edit_id})))
 
 
 def edited_answer(outcome: EditOutcome) -> Response:

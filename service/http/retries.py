@@ -17,6 +17,7 @@ from service.records.ids import new_id
 from service.records.messages import NewMessage
 
 KEY_MOST = 200
+_NAMED_BY = (b"idempotency-key", b"x-stainless-retry-count")
 _PRINTABLE = re.compile(rb"[\x21-\x7e]{1,%d}" % KEY_MOST)
 
 
@@ -47,6 +48,13 @@ async def id_for(call: Call[Any, Any], prefix: str, act: str) -> str:
     id = new_id(prefix)
     await call.service.retries.remember(call.ws, asked, id)
     return id
+
+
+async def edit_id_for(call: Call[Any, Any], in_body: str | None, act: str) -> str | None:
+    """The id of an edit: as its caller gave it, else as a key or an SDK's attempts name it; or none."""
+    if in_body is not None or not any(name in call.headers for name in _NAMED_BY):
+        return in_body
+    return await id_for(call, "edit", act)
 
 
 def _fingerprint(call: Call[Any, Any], *act: str) -> str:

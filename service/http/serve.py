@@ -12,7 +12,7 @@ from types import FrameType
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.entry import one_line_errors, settings_or_exit
 from service.http.app import create_app
@@ -23,6 +23,7 @@ from service.settings import Settings
 log = structlog.get_logger()
 
 _STREAMS_END_S = 5  # answers that are not complete after that are cut, well before `up` loses patience
+_ARRIVES_S = 0.2  # so long requests that were on their way when we were told to stop are still taken
 _KEEP_ALIVE_S = 75  # longer than clients keep an idle connection, so that they are the ones to close it
 
 
@@ -51,7 +52,7 @@ async def _serve(app: ASGIApp, settings: Settings, listener: socket.socket, endi
             port=port,
             risk="as long as there are no tokens, anybody who reaches it can read and change every block",
         )
-    await _Server(_config(app), ending).serve(sockets=[listener])
+    await _Server(_config(_closing(app, ending)), ending).serve(sockets=[listener])
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
@@ -68,8 +69,22 @@ def _config(app: ASGIApp) -> uvicorn.Config:
     )
 
 
+def _closing(app: ASGIApp, ending: asyncio.Event) -> ASGIApp:
+    """The app; once it is to stop each answer says that its connection takes no further request."""
+
+    async def serving(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and ending.is_set():
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await app(scope, receive, sending)
+
+    return serving
+
+
 class _Server(uvicorn.Server):
-    """Tells streams to end before it waits for them."""
+    """Tells streams to end before it waits for them; whoever has sent his request already is answered."""
 
     def __init__(self, config: uvicorn.Config, ending: asyncio.Event) -> None:
         super().__init__(config)
@@ -77,6 +92,9 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._ending.set()
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_ARRIVES_S)
         await super().shutdown(sockets)
 
 

@@ -12,6 +12,7 @@ from service.http.blocks import edited_answer, expected_version
 from service.http.calls import Call, Nothing
 from service.http.errors import StaleMatch
 from service.http.refusals import NOT_KEPT
+from service.http.retries import edit_id_for
 from service.http.routing import Route
 from service.http.schemas.blocks import EditedBlock
 from service.http.schemas.versions import (
@@ -62,7 +63,7 @@ async def undo(call: Call[Nothing, TakeBack]) -> Response:
 
     What the edit removed is put back where what it wrote stands, whatever was written elsewhere since. If
     that is no longer there exactly once the answer is 409 with both texts (`edit`) and the present one
-    (`current`).
+    (`current`). With an `edit_id` or an `Idempotency-Key` it is done once, however often it is asked for.
     """
     return await _taken_back(call, restore=False)
 
@@ -71,7 +72,8 @@ async def restore(call: Call[Nothing, TakeBack]) -> Response:
     """Go back to a version
 
     The block becomes what it was then: value, label, description, limit, tags, metadata. What was written
-    since stays in the history.
+    since stays in the history. With an `edit_id` or an `Idempotency-Key` it is done once, however often it is
+    asked for.
     """
     return await _taken_back(call, restore=True)
 
@@ -80,8 +82,11 @@ async def _taken_back(call: Call[Nothing, TakeBack], *, restore: bool) -> Respon
     history, block_id, version = call.service.history, call.path["block_id"], call.path["version"]
     act = history.restore if restore else history.undo
     expected = expected_version(call.headers, call.body.expected_version)
+    edit_id = await edit_id_for(call, call.body.edit_id, f"versions.{act.__name__}")
     try:
-        outcome: EditOutcome = await act(call.ws, block_id, version_number(version), call.by, expected)
+        outcome: EditOutcome = await act(
+            call.ws, block_id, version_number(version), call.by, expected, edit_id
+        )
     except EditConflict as conflict:
         if call.body.expected_version is not None or expected is None:
             raise

@@ -55,6 +55,8 @@ class Answer(Record):
     approve: bool | None = None
     reason: str | None = None
     calls: list[CallAnswer] = []
+    given_up: bool = False
+    """Nobody gave his word in time: it was said for him that nothing is to be run."""
 
 
 class Compaction(Record):

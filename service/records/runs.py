@@ -204,7 +204,7 @@ class OutputEvent(Record):
 
 
 ReadyReason = Literal[
-    "sent", "woken", "returned", "lost", "waiting", "answered", "expired", "resumed", "held"
+    "sent", "woken", "returned", "lost", "waiting", "answered", "expired", "resumed", "held", "overdue"
 ]
 
 

@@ -119,6 +119,16 @@ class BlockStore:
         outcome = {"version": int(reply[1]), "changed": bool(reply[2]), "repeated": bool(reply[3])}
         return unchecked(EditOutcome, {"block": to_block(flat(reply[4])), **outcome})
 
+    async def outcome(self, ws: str, edit_id: str, fingerprint: str) -> tuple[int, bool] | None:
+        """The version an edit from outside made, and whether it changed anything. Raises IdReused."""
+        text = await self._store.get(key(ws, "edit", edit_id))
+        if text is None:
+            return None
+        known = json.loads(text)
+        if known["f"] != fingerprint:
+            raise IdReused("edit_id", edit_id)
+        return int(known["v"]), bool(known["c"])
+
     async def create(
         self,
         ws: str,

@@ -2,7 +2,8 @@
 
 What ends a process names the variable to correct, and the address without its
 password; what only puts blocks at risk is a warning. A server that does not
-tell its version (managed ones may hide INFO) is taken as it is.
+tell its version (managed ones may hide INFO) is taken as it is, with the
+warning that a failover of it would pass unseen.
 """
 
 import asyncio
@@ -32,6 +33,10 @@ async def examine(variable: str, url: str) -> None:
     told = await _ask(variable, url)
     _check_version(variable, url, told)
     _warn_of_risks(variable, url, told)
+    for risk in unseen_failovers(told):
+        log.warning(
+            "store.risky", variable=variable, where=address_of(url), risk=risk.what, remedy=risk.remedy
+        )
 
 
 async def reach(variable: str, url: str) -> None:
@@ -72,7 +77,7 @@ async def _ask(variable: str, url: str) -> Mapping[str, Any]:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await store.ping()
-                return await _info(store)
+                return await told_by(store)
         finally:
             await store.close()
     except TimeoutError:
@@ -83,7 +88,8 @@ async def _ask(variable: str, url: str) -> Mapping[str, Any]:
         raise Invalid(variable, f"what follows the ? cannot be used ({error}); correct or drop it") from None
 
 
-async def _info(store: StoreClient) -> Mapping[str, Any]:
+async def told_by(store: StoreClient) -> Mapping[str, Any]:
+    """What a server tells of itself (INFO); {} where it, or its access list, does not let it."""
     try:
         return await store.info()
     except ResponseError:
@@ -128,6 +134,17 @@ def risks_of(told: Mapping[str, Any]) -> list[Risk]:
         what = "it forgets acknowledged edits when it is killed (appendonly no)"
         found.append(Risk(what, "appendonly yes"))
     return found
+
+
+def unseen_failovers(told: Mapping[str, Any]) -> list[Risk]:
+    """What goes wrong where scripts cannot tell a promoted server from the one before (lua/lineage.lua)."""
+    if told.get("master_replid"):
+        return []
+    what = (
+        "a failover, or a start from an older copy, would pass unseen, for the server does not tell its "
+        "replication id (INFO replication): a worker of before could go on writing, a follower miss changes"
+    )
+    return [Risk(what, "let this user call INFO (ACL SETUSER <user> +info)")]
 
 
 def _warn_of_risks(variable: str, url: str, told: Mapping[str, Any]) -> None:

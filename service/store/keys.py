@@ -58,6 +58,12 @@ KEYS: dict[str, Key] = {
     "waits": _single(
         "waits", "zset: agent by ms until which it waits for replies", "asks", "when it goes on"
     ),
+    "approvals": _single(
+        "approvals",
+        "zset: agent by ms until which its request waits for an answer",
+        "approvals",
+        "when that has passed",
+    ),
     "spent": _single(
         "spent",
         "hash: tokens or steps:<minute> -> how many the workspace used",

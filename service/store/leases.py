@@ -39,10 +39,16 @@ class LeaseStore:
     """What a worker does to agents and runs under a lease."""
 
     def __init__(
-        self, store: StoreClient, run_seconds: int, budget: Budget | None = None, run_tries: int = 5
+        self,
+        store: StoreClient,
+        run_seconds: int,
+        budget: Budget | None = None,
+        run_tries: int = 5,
+        approval_ms: int = 0,
     ) -> None:
-        """`budget`: of each workspace; `run_tries`: workers that a run may lose."""
+        """`budget`: of each workspace; `run_tries`: workers a run may lose; `approval_ms`: 0 is for ever."""
         self._run_tries = run_tries
+        self._approval_ms = approval_ms
         self._limits = limits_of(budget)
         self._store = store
         self._run_seconds = run_seconds
@@ -176,6 +182,7 @@ class LeaseStore:
                 "1" if only_noted else "",
                 1 if step.answers is None else 0,
                 *self._limits,
+                self._approval_ms,
             ),
             lease,
         )

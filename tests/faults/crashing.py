@@ -33,6 +33,7 @@ _POINTS: dict[str, list[tuple[type, str, str, str]]] = {
         (Leases, "store_answer", "", "answer.stored"),
         (Blocks, "edit", "", "tool.edited"),
         (Leases, "store_step", "tools.done", "step.stored"),
+        (Leases, "compact", "summary.written", "summary.stored"),
         (Asks, "ask", "", "reply.asked"),
         (Asks, "wait", "", "wait.stored"),
         (Subscriptions, "wake", "wakeup.decided", "wakeup.recorded"),

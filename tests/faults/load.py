@@ -142,7 +142,7 @@ class Load:
                 await self._edit(api, whole, mark)
         elif kind == "undo":
             if made := await self._edit(api, {"operation": "append", "text": mark}, mark):
-                await self._undo(mark, made)
+                await self._undo(api, mark, made)
         elif await self._edit(api, _adding(kind, mark), mark):
             own.append(mark)
 
@@ -170,13 +170,14 @@ class Load:
         self.marks.append(mark)
         return int(told["version"])
 
-    async def _undo(self, mark: str, version: int) -> None:
-        """Asked once: an undo has no name by which it could be told from another."""
+    async def _undo(self, api: Api, mark: str, version: int) -> None:
         began = time.monotonic()
-        answer = await self.once.http.post(f"/v1/blocks/{self.board}/versions/{version}/undo", json={})
+        named = {"edit_id": f"{self.board}{mark} undone"} if api is self.api else {}
+        answer = await api.http.post(f"/v1/blocks/{self.board}/versions/{version}/undo", json=named)
         if answer.status_code == 200:
             found = answer.json()
-            self._note(began, "undo", found["edit"]["version"], found["value"], old=mark)
+            value = None if found["edit"]["repeated"] else found["value"]
+            self._note(began, "undo", found["edit"]["version"], value, old=mark)
 
     def _note(self, began: float, operation: str, version: int, value: str | None, **more: Any) -> None:
         self.done.append(Done(began, time.monotonic(), operation, version, value, **more))

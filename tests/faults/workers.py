@@ -35,6 +35,36 @@ for point, name, expected in (
     faults(name, expected)(_dies_at(point))
 
 
+SUMMARISER = {
+    "model": "offline/scripted",
+    "prompt": f"<script>{json.dumps([{'text': 'They wrote.'}])}</script>",
+}
+WINDOW = 6000
+LONG = "What they wrote on the board, and why, at some length. " * 60
+
+for point, name in (
+    ("summary.written", "worker killed before the summary that ends a run is stored"),
+    ("summary.stored", "worker killed between the summary and the end of its run"),
+):
+
+    def _dies_summing_up(point: str) -> Inject:
+        async def inject(scene: Scene, load: Load) -> None:
+            full = {"context_window_limit": WINDOW, "compaction_settings": SUMMARISER}
+            agent = await load.api.agent(load.board, **full)
+            talks = [await load.api.send(agent, {"text": LONG}) for _ in range(6)]  # one fills the context
+            mark = f"<full.{agent}>"
+            writes = turn("memory_insert", label="board", new_string=mark)
+            load.runs[await load.api.send(agent, writes, {"text": "Done."})] = [mark]
+            await scene.crash_and_revive(point)
+            for run in talks:
+                assert (await load.api.ended(run))["status"] == "completed"
+
+        inject.__doc__ = f"SIGKILL to the worker at `{point}`, as it makes room in a full context."
+        return inject
+
+    faults(name, "the run ends, and is summed up once")(_dies_summing_up(point))
+
+
 async def _asking(scene: Scene, load: Load) -> tuple[str, str]:
     """An agent that asks another one, which takes its time: the asking run and the asked agent."""
     slow: list[Found] = [{"text": "At last.", "sleep_ms": 4 * MODEL_MS}]

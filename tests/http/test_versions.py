@@ -134,3 +134,60 @@ async def test_an_unknown_block_has_no_history(client: httpx.AsyncClient) -> Non
         await client.post(f"{path}/versions/1/restore"),
     ]
     assert [answer.status_code for answer in answers] == [404] * 5
+
+
+@pytest.mark.parametrize("act", ["undo", "restore"])
+@pytest.mark.parametrize("named", ["edit_id", "key", "attempts"])
+async def test_taking_back_is_done_once_however_often_it_is_asked_for(
+    client: httpx.AsyncClient, make_block: Make, act: str, named: str
+) -> None:
+    """Even where it could not be done again: the text of version 2 is no longer there after its undo."""
+    block = await make_block(value="a\n")
+    await appended(client, block, "b\n", "c\n")
+    body = {"edit_id": "back-1"} if named == "edit_id" else {}
+    key = {"Idempotency-Key": "back-1"} if named == "key" else {}
+    answers = []
+    for attempt in ("0", "1", "2"):
+        headers = key | ({"X-Stainless-Retry-Count": attempt} if named == "attempts" else {})
+        path = f"/v1/blocks/{block['id']}/versions/2/{act}"
+        answers.append((await client.post(path, json=body, headers=headers)).json())
+        await appended(client, block, f"{attempt}\n")
+    assert [answer["edit"] for answer in answers] == [
+        {"version": 4, "changed": True, "repeated": repeated} for repeated in (False, True, True)
+    ]
+    then = "a\nc\n" if act == "undo" else "a\nb\n"
+    assert (await client.get(f"/v1/blocks/{block['id']}")).json()["value"] == f"{then}0\n1\n2\n"
+
+
+@pytest.mark.parametrize("first", ["2/undo", "2/restore"])
+@pytest.mark.parametrize("other", ["3/undo", "1/restore", "edits"])
+async def test_an_edit_id_names_one_request_only(
+    client: httpx.AsyncClient, make_block: Make, first: str, other: str
+) -> None:
+    block = await make_block(value="a\n")
+    await appended(client, block, "b\n", "c\n")
+    path = f"/v1/blocks/{block['id']}"
+    assert (await client.post(f"{path}/versions/{first}", json={"edit_id": "back"})).status_code == 200
+    before = (await client.get(path)).json()
+    if other == "edits":
+        body = {"operation": "append", "text": "x", "edit_id": "back"}
+        answer = await client.post(f"{path}/edits", json=body)
+    else:
+        answer = await client.post(f"{path}/versions/{other}", json={"edit_id": "back"})
+    assert answer.status_code == 409
+    assert answer.json()["detail"].startswith("CONFLICT: edit_id: 'back' was used before")
+    assert (await client.get(path)).json() == before
+
+
+async def test_an_edit_may_be_named_by_a_key_as_well(client: httpx.AsyncClient, make_block: Make) -> None:
+    block = await make_block(value="a")
+    path, key = f"/v1/blocks/{block['id']}/edits", {"Idempotency-Key": "edit-1"}
+    body = {"operation": "append", "text": "b"}
+    answers = [await client.post(path, json=body, headers=key) for _ in range(3)]
+    assert [answer.json()["edit"]["repeated"] for answer in answers] == [False, True, True]
+    other = await client.post(path, json={"operation": "append", "text": "c"}, headers=key)
+    assert (other.status_code, other.json()["detail"][:27]) == (409, "CONFLICT: Idempotency-Key: ")
+    sdk = {"X-Stainless-Retry-Count": "0"}
+    await client.post(path, json=body, headers=sdk)
+    await client.post(path, json=body, headers=sdk | {"X-Stainless-Retry-Count": "1"})
+    assert (await client.get(f"/v1/blocks/{block['id']}")).json()["value"] == "abb"

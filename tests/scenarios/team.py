@@ -90,7 +90,8 @@ class Team:
 
     def events(self, name: str, event: str) -> list[dict[str, Any]]:
         """The log lines of a process that tell of an event."""
-        lines = [json.loads(line) for line in self._log(name).splitlines() if line.startswith("{")]
+        whole = self._log(name).rpartition("\n")[0]  # the last line may be in the middle of being written
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if line.get("event") == event]
 
     def worker_of(self, run_id: str) -> str:

@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 MODEL_MS = 1000
 A_LITTLE_S = 3.0
+TAKEN_OVER_S = 5.0
+MOST_TAKEOVERS = 3
 LINES = ["one", "two", "three"]
 
 
@@ -52,6 +54,39 @@ async def test_a_worker_killed_in_mid_step_is_replaced_within_its_lease(
     assert await team_api.lines(board) == LINES
     assert await team_api.tool_statuses(run) == ["success"] * 3
     report(f"taken over {took_s:.2f} s after the kill")
+
+
+async def test_however_long_a_model_may_take_its_agent_is_taken_over_within_five_seconds(
+    team: Team, team_api: Api, report: Report
+) -> None:
+    """Default settings, a time-out of the model of ten minutes, and a call that would take one. A machine
+    that has other things to do may be late once or twice, not always."""
+    team.start("worker 1", "worker 2")
+    agent = await team_api.agent()
+    run = await team_api.send(agent, {"text": "At last.", "sleep_ms": 60_000})
+    took_s: list[float] = []
+    while len(took_s) < MOST_TAKEOVERS and min(took_s, default=TAKEN_OVER_S) >= TAKEN_OVER_S:
+        before = {name: len(team.events(name, "run.started")) for name in team.processes}
+
+        async def is_carried() -> bool:
+            return any(team.events(name, "run.started") for name in team.processes)
+
+        await wait_until("somebody carries the run", is_carried)
+        worker = team.worker_of(run)
+        [other] = {"worker 1", "worker 2"} - {worker}
+        team.kill(worker)
+        killed = time.monotonic()
+
+        async def is_taken(other: str = other, known: int = before.get(other, 0)) -> bool:
+            return len(team.events(other, "run.started")) > known
+
+        await wait_until("another worker took the run over", is_taken)
+        took_s.append(time.monotonic() - killed)
+        team.start_worker(worker)
+    assert min(took_s) < TAKEN_OVER_S, took_s
+    await team_api.post(f"/v1/agents/{agent}/messages/cancel", {})
+    assert (await team_api.ended(run))["status"] == "cancelled"
+    report(f"taken over {took_s[-1]:.2f} s after the kill")
 
 
 async def test_a_worker_asked_to_stop_in_mid_step_hands_its_agent_to_another(

@@ -1,6 +1,7 @@
 """A worker that is stopped for longer than its lease, as by a machine that swaps, and wakes up in a step."""
 
 import signal
+import time
 
 import pytest
 
@@ -13,8 +14,9 @@ LEASE_MS = 1000
 SETTINGS = {"lease_ms": LEASE_MS, "slots": 1}
 
 
+@pytest.mark.parametrize("sleep_s", [0, pytest.param(30, marks=pytest.mark.chaos)], ids=["short", "long"])
 async def test_a_worker_that_slept_past_its_lease_writes_nothing_and_is_of_use_again(
-    team: Team, team_api: Api
+    team: Team, team_api: Api, sleep_s: float
 ) -> None:
     """Stopped in a model call, it misses how another worker takes its agent over and finishes the run.
     Woken, it is told so, gives the step up, and takes the next agent with its only slot."""
@@ -30,11 +32,17 @@ async def test_a_worker_that_slept_past_its_lease_writes_nothing_and_is_of_use_a
 
     await wait_until("the run was begun", has_begun)
     team.processes["sleeper"].send_signal(signal.SIGSTOP)
+    until = time.monotonic() + sleep_s
     try:
         team.start_worker("other", **SETTINGS)
         assert (await team_api.ended(run))["status"] == "completed"
         history = await team_api.get(f"/v1/agents/{agent}/messages", limit=100)
         versions = await team_api.get(f"/v1/blocks/{board}/versions")
+
+        async def slept() -> bool:
+            return time.monotonic() >= until
+
+        await wait_until("it had slept long enough", slept, sleep_s + 10)
     finally:
         team.processes["sleeper"].send_signal(signal.SIGCONT)
 

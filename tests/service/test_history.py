@@ -12,6 +12,7 @@ from service.records.history import HistoryEntry
 from service.settings import Settings
 from service.store.blocks import to_hash
 from service.store.history import fields_from
+from service.store.keys import key
 from tests.store.team import ALICE, WS, Team
 from tests.store.test_block_history import edited_at_random
 
@@ -317,3 +318,40 @@ def test_the_fields_of_a_configuration_are_read_back() -> None:
     assert fields_from({"tags": "", "metadata": "", "hidden": ""}) == BlockFields(
         tags=[], metadata={}, hidden=False
     )
+
+
+@pytest.mark.parametrize("operation", ["append", "replace", "configure"])
+async def test_the_same_undo_many_times_at_once_is_done_once(team: Team, operation: str) -> None:
+    block = await team.block("a b c")
+    if operation == "configure":
+        await team.configure(block, description="other", value="a c")
+    elif operation == "replace":
+        await team.edit(block, "replace", "", old="b ")
+    else:
+        await team.edit(block, "append", " d")
+    acts = [team.service.history.undo(WS, block.id, 2, BOB, edit_id="once") for _ in range(8)]
+    outcomes = await asyncio.gather(*acts)
+    assert {outcome.version for outcome in outcomes} == {3}
+    assert [outcome.repeated for outcome in outcomes].count(False) == 1
+    now = await team.service.blocks.read(WS, block.id)
+    assert (now.value, now.version) == ("a b c", 3)
+
+
+async def test_what_was_done_is_told_even_where_the_history_is_gone(team: Team) -> None:
+    block = await team.block("a")
+    await team.edit(block, "append", "b")
+    first = await team.service.history.restore(WS, block.id, 1, BOB, edit_id="once")
+    await team.redis.xtrim(key(WS, "block_history", block.id), maxlen=1, approximate=False)
+    again = await team.service.history.restore(WS, block.id, 1, BOB, edit_id="once")
+    assert (again.version, again.repeated, first.repeated) == (3, True, False)
+    with pytest.raises(VersionGone):
+        await team.service.history.restore(WS, block.id, 1, BOB)
+
+
+async def test_a_refused_undo_leaves_its_id_free(team: Team) -> None:
+    block = await team.block("a")
+    await team.edit(block, "append", "b")
+    with pytest.raises(EditConflict):
+        await team.service.history.undo(WS, block.id, 2, BOB, expected_version=1, edit_id="once")
+    done = await team.service.history.undo(WS, block.id, 2, BOB, edit_id="once")
+    assert (done.block.value, done.repeated) == ("a", False)

@@ -147,8 +147,8 @@ class Team:
         assert await self.leases.next_run(lease) is None
         return agent, request
 
-    async def ask(self, lease: Lease, run: Run, *ids: str) -> Message:
-        """A run ends with a request for its caller's word."""
+    async def ask(self, lease: Lease, run: Run, *ids: str, through: LeaseStore | None = None) -> Message:
+        """A run ends with a request for its caller's word, which waits as long as settings say."""
         step = Step(id=new_id("step"), run_id=run.id, agent_id=run.agent_id, index=0, created_at=0)
         request = Message(
             id=new_id("message"),
@@ -160,16 +160,13 @@ class Team:
             run_id=run.id,
             step_id=step.id,
         )
-        await self.service.leases.store_step(
-            lease,
-            run,
-            step,
-            [request],
-            usage=Usage(),
-            context_tokens=1,
-            seen={},
-            stop_reason="requires_approval",
-        )
+        whole: dict[str, Any] = {"usage": Usage(), "context_tokens": 1, "seen": {}}
+        if isinstance(through, LeaseStore):
+            whole["step_count"] = 1
+            await through.store_step(lease, step, [request], **whole, stop_reason="requires_approval")
+        else:
+            leases = self.service.leases
+            await leases.store_step(lease, run, step, [request], **whole, stop_reason="requires_approval")
         return request
 
     async def state(self, agent: Agent) -> Mapping[str, str]:

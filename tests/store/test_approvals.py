@@ -263,3 +263,53 @@ async def test_either_the_answer_or_the_denial_wins(team: Team, approvals: Appro
     sent, (denied, _) = await outcomes(send(team, answer), approvals.deny(WS, request, results_of(request)))
     assert isinstance(sent, NotPending) is denied
     assert await inbox(team, agent) == ([] if denied else [answer.id])
+
+
+async def overdue(team: Team) -> list[str]:
+    """The agents that a sweep names because nobody answers what they ask for."""
+    return [one.agent_id for one in await team.leases.sweep(WS, 60_000) if one.reason == "overdue"]
+
+
+async def let_pass(team: Team, *agents: Agent) -> None:
+    """The time within which their requests are to be answered is over."""
+    for agent in agents:
+        await team.redis.zadd(key(WS, "approvals"), {agent.id: 1}, xx=True)
+
+
+async def test_a_request_that_nobody_answers_in_time_is_named(team: Team) -> None:
+    agent, _ = await team.asked("a")
+    assert await overdue(team) == []
+    await let_pass(team, agent)
+    assert await overdue(team) == [agent.id]
+    assert await overdue(team) == [], "not every second: whoever was told it has a while to do it"
+    await let_pass(team, agent)
+    assert await overdue(team) == [agent.id], "and if he did not, somebody else is told"
+
+
+async def test_one_that_was_answered_denied_or_deleted_is_not(team: Team, approvals: ApprovalStore) -> None:
+    (one, first), (other, second), (third, _) = [await team.asked("a") for _ in range(3)]
+    await send(team, answer_to(one, first))
+    await approvals.deny(WS, second, results_of(second))
+    await team.service.agents.delete(WS, third.id, ALICE)
+    await let_pass(team, one, other, third)
+    assert await overdue(team) == []
+    assert not await team.redis.exists(key(WS, "approvals"))
+
+
+async def test_without_a_time_out_a_request_waits_for_ever(team: Team) -> None:
+    """Also where the agent asked before, when there was one."""
+    agent = await team.agent()
+    for through in (None, team.leases):
+        lease, open_run = await team.working(agent)
+        request = await team.ask(lease, open_run.run, "a", through=through)
+        assert await team.leases.next_run(lease) is None
+        await send(team, answer_to(agent, request))
+    assert not await team.redis.exists(key(WS, "approvals"))
+
+
+async def test_a_request_whose_answer_is_taken_back_still_has_its_deadline(team: Team) -> None:
+    agent, request = await team.asked("a")
+    run, _ = await send(team, answer_to(agent, request))
+    await RunStore(team.store).cancel(WS, run.id, RUN_SECONDS)
+    await let_pass(team, agent)
+    assert await overdue(team) == [agent.id]

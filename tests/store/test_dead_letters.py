@@ -1,5 +1,7 @@
 """Runs that lose too many workers: marked when taken up once more, kept when they end, tried again once."""
 
+from typing import Any
+
 import pytest
 
 from service.errors import Invalid, NotFound, PendingApproval
@@ -7,7 +9,7 @@ from service.records.agents import Agent
 from service.records.base import Page
 from service.records.messages import NewMessage
 from service.records.open_runs import OpenRun
-from service.records.runs import Lease, Run, RunError, RunOptions
+from service.records.runs import Lease, Run, RunError, RunOptions, Step, Usage
 from service.store.keys import key
 from service.store.leases import LeaseStore
 from service.store.wakeups import WakeUpStore
@@ -189,3 +191,27 @@ async def test_a_run_that_is_deleted_meanwhile_is_not_brought_back_by_its_retry(
     again = old.model_copy(update={"id": "run-again", "created_at": 0})
     await team.service.messages._store.send(WS, again, retries=old.id)
     assert await team.store.hash(key(WS, "run", old.id)) == {}
+
+
+async def test_only_workers_lost_in_a_row_count_against_a_run(team: Team) -> None:
+    """A long run on machines that come and go gets on all the same; one that stands still is given up."""
+    agent, leases = await team.agent(), LeaseStore(team.store, RUN_SECONDS, run_tries=2)
+    lease = await team.lease(agent)
+
+    async def lost() -> OpenRun:
+        """A worker takes the run up, and is never heard of again."""
+        found = await leases.next_run(lease)
+        assert found is not None
+        return found
+
+    await lost()
+    for index in range(4):
+        open_run = await lost()
+        assert (open_run.run.parked, open_run.run.tries) == (False, 2)
+        step = Step(id=f"step-{index}", run_id=open_run.run.id, agent_id=agent.id, index=index, created_at=0)
+        whole: dict[str, Any] = {"usage": Usage(), "context_tokens": 1, "seen": {}, "stop_reason": None}
+        await leases.store_answer(lease, step)
+        await leases.store_step(lease, step, [], **whole, step_count=index + 1)
+    assert not (await lost()).run.parked
+    open_run = await lost()
+    assert (open_run.run.parked, open_run.run.tries) == (True, 3)

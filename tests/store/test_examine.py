@@ -6,18 +6,29 @@ from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
+from service.bootstrap import assemble, prepare
 from service.errors import Invalid, StoreUnreachable
+from service.queue import PREFIXES
+from service.records.blocks import Author, Edit
+from service.settings import Settings
 from service.store import examine as examining
 from service.store.client import StoreClient
 from service.store.examine import address_of, examine, reach
+from service.store.queue import QueueStore
+from tests.store.team import WS, Team, raw
 
 pytestmark = pytest.mark.anyio
 
 Ask = Callable[[str, str], Awaitable[None]]
-SOUND: dict[str, object] = {"redis_version": "7.2.4", "maxmemory_policy": "noeviction", "aof_enabled": 1}
+REPLID = "8ba1b36b6c8f3a1d3a3d9b2c8c5c2b1f0c0d4e5f"
+SOUND: dict[str, object] = {
+    "redis_version": "7.2.4",
+    "maxmemory_policy": "noeviction",
+    "aof_enabled": 1,
+    "master_replid": REPLID,
+}
 
 
 def telling(monkeypatch: pytest.MonkeyPatch, told: Mapping[str, object]) -> None:
@@ -25,6 +36,18 @@ def telling(monkeypatch: pytest.MonkeyPatch, told: Mapping[str, object]) -> None
         return told
 
     monkeypatch.setattr(StoreClient, "info", info)
+
+
+@asynccontextmanager
+async def user_without_info(url: str) -> AsyncIterator[str]:
+    """The URL of a user of this server that may do what an operator thinks harmless."""
+    rules = ["on", ">secret", "~*", "&*", "+@all", "-@dangerous", "+flushall"]
+    async with Redis.from_url(url) as redis:
+        await redis.execute_command("ACL", "SETUSER", "careful", *rules)
+        try:
+            yield url.replace("unix://", "unix://careful:secret@")
+        finally:
+            await redis.execute_command("ACL", "DELUSER", "careful")
 
 
 @asynccontextmanager
@@ -107,7 +130,6 @@ async def test_a_server_that_is_too_old_is_refused(
 @pytest.mark.parametrize(
     "told",
     [
-        {},
         SOUND,
         {"redis_version": "unstable"},
         {"redis_version": 7.0},
@@ -119,20 +141,38 @@ async def test_a_server_that_is_too_old_is_refused(
 async def test_a_server_that_is_new_enough_or_does_not_tell_is_taken(
     redis_server: str, monkeypatch: pytest.MonkeyPatch, told: Mapping[str, object]
 ) -> None:
-    telling(monkeypatch, told)
+    telling(monkeypatch, {"master_replid": REPLID} | dict(told))
     with capture_logs() as events:
         await examine("REDIS_URL", redis_server)
     assert events == []
 
 
-async def test_a_server_that_refuses_to_tell_is_taken(
-    redis_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def info(_store: StoreClient) -> Mapping[str, object]:
-        raise ResponseError("NOPERM this user has no permissions to run the 'info' command")
-
-    monkeypatch.setattr(StoreClient, "info", info)
-    await examine("REDIS_URL", redis_server)
+async def test_a_server_that_does_not_let_a_user_ask_is_taken_with_a_warning(redis_server: str) -> None:
+    """A real access list: everything but what it calls dangerous, which INFO is. Blocks are edited all
+    the same; only a failover could not be told from an ordinary day."""
+    async with user_without_info(redis_server) as url:
+        with capture_logs() as events:
+            await examine("REDIS_URL", url)
+            await reach("QUEUE_URL", url)
+        [event] = events
+        assert (event["event"], event["log_level"]) == ("store.risky", "warning")
+        assert (event["variable"], event["where"]) == ("REDIS_URL", address_of(url))
+        assert event["risk"].startswith("a failover, or a start from an older copy, would pass unseen")
+        assert "+info" in event["remedy"]
+        store = StoreClient.connect(url)
+        try:
+            await prepare(store)
+            team = Team(assemble(Settings(), store, QueueStore(raw(store), PREFIXES)))
+            block = await team.block("a")
+            agent = await team.agent(block)
+            lease, _ = await team.working(agent)
+            by = Author(agent_id=agent.id, run_id="run-1")
+            await team.service.blocks.edit(WS, block.id, Edit(operation="append", text="b"), by, lease)
+            assert (await team.state(agent))["lineage"] == "", "this is what the warning is about"
+            await team.service.bell.close()
+        finally:
+            await raw(store).flushall()
+            await store.close()
 
 
 @pytest.mark.parametrize(
@@ -177,7 +217,9 @@ async def test_a_real_server_tells_what_is_asked_about(redis_server: str) -> Non
         "it forgets acknowledged edits when it is killed (appendonly no)"
     ]
     store = StoreClient.connect(redis_server)
-    assert {"valkey_version", "server_name", "redis_version", "maxmemory_policy"} <= set(await store.info())
+    assert {"valkey_version", "server_name", "redis_version", "maxmemory_policy", "master_replid"} <= set(
+        await store.info()
+    )
     await store.close()
 
 

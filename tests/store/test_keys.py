@@ -99,6 +99,7 @@ async def one_of_everything(team: Team) -> set[str]:
     lease = await team.lease(dead)
     hopeless = await LeaseStore(service.store, 60, run_tries=0).next_run(lease)
     assert hopeless is not None
+    await team.asked("a")
     await service.leases.finish(lease, hopeless.run.id, "error")
     fields = IdentityFields(identifier_key="k", name="n", identity_type="user", agent_ids=[agent.id])
     await service.identities.create(WS, fields)

@@ -1,20 +1,25 @@
 """Runs that stop for their caller's word, and the runs that go on with it."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
-from service.errors import PendingApproval
+from service.approvals import NOBODY
+from service.errors import Invalid, PendingApproval
 from service.records.agents import Agent
+from service.records.base import Page
 from service.records.messages import Answer, CallAnswer, Message, NewMessage, ToolReturn
 from service.records.runs import ClientTool, Run, RunOptions
 from service.records.tools import Tool
 from service.store.keys import key
 from service.tools.built_in import by_name
+from tests.store.team import raw
 from tests.workers.bench import WS, Bench, WorkerKilled, call, calls, says, told, unpacked
 from tests.workers.test_takeover import killed_at
 from workers.approvals import as_told, turn_of
+from workers.keeper import Keeper
 from workers.wakeups import Dispatcher
 
 pytestmark = pytest.mark.anyio
@@ -245,9 +250,30 @@ async def test_an_agent_that_forgets_its_history_remembers_what_it_asked(bench: 
     agent = await careful(bench, message_buffer_autoclear=True)
     await bench.tell(agent, says("Earlier."))
     await bench.tell(agent, calls(NOTE), says("Done."))
-    run = await answer(bench, agent, yes())
+    run = await answer(bench, agent, yes(await only_asked(bench, agent)))
     assert (await bench.messages(run))[-1].plain_text() == "Done."
     assert [line.split(":")[0] for line in told(bench.requests[-1])] == ["user", "assistant", "tool"]
+
+
+async def test_a_late_word_is_not_taken_for_one_on_a_call_that_has_the_same_number(bench: Bench) -> None:
+    """The provider counts calls from 0 in each answer, and the context was emptied in between."""
+    agent = await careful(bench)
+    await bench.tell(agent, calls(NOTE), says("Done."))
+    assert await only_asked(bench, agent) == "call_0"
+    await bench.service.agents.reset_messages(WS, agent.id, add_first=False)
+    await bench.tell(agent, calls(NOTE), says("Done."))
+    assert await only_asked(bench, agent) != "call_0"
+    with pytest.raises(Invalid, match="not asked for: call_0"):
+        await send_answer(bench, agent, yes("call_0"))
+    assert await bench.text("notes") == "top"
+
+
+@pytest.mark.parametrize("id", ["toolu_01A09q90qw90lq917835lq9", "call_9x2", "D681PevKs", "abc1"])
+async def test_ids_that_no_provider_counts_stay_as_they_are(bench: Bench, id: str) -> None:
+    agent = await careful(bench)
+    await bench.tell(agent, says("Earlier."))
+    await bench.tell(agent, calls(NOTE | {"id": id}), says("Done."))
+    assert await only_asked(bench, agent) == id
 
 
 async def test_a_rule_that_ends_the_turn_ends_it_after_the_word(bench: Bench) -> None:
@@ -497,3 +523,85 @@ def test_a_model_is_told_of_a_request_and_not_of_the_word_on_it() -> None:
     told_of = as_told(a_message("message-1", "run-1", asked=["c"]))
     assert told_of is not None
     assert told_of.role == "assistant"
+
+
+async def times_out(bench: Bench, agent: Agent) -> Run | None:
+    """Nobody answers in time, and a sweeper notices; what goes on with that, carried to its end."""
+    before = {run.id for run in await bench.service.runs.find(WS, agent.id, Page())}
+    await bench.service.store.run("sweep", WS, 0)
+    await raw(bench.service.store).zadd(key(WS, "approvals"), {agent.id: 1}, xx=True)
+    await Keeper(bench.service).sweep()
+    new = [run for run in await bench.service.runs.find(WS, agent.id, Page()) if run.id not in before]
+    if not new:
+        return None
+    assert [run.kind for run in new] == ["approval_timeout"]
+    await bench.carry(agent)
+    return await bench.service.runs.read(WS, new[0].id)
+
+
+@pytest.mark.parametrize("client", [False, True])
+async def test_where_nobody_answers_in_time_the_model_is_told_and_goes_on(bench: Bench, client: bool) -> None:
+    agent = await (bench.agent({"notes": "top"}) if client else careful(bench))
+    options: dict[str, Any] = {"client_tools": CLIENT} if client else {}
+    await bench.tell(agent, calls(LS if client else NOTE), says("Then without."), **options)
+    run = await times_out(bench, agent)
+    assert run is not None
+    assert (run.status, run.stop_reason, run.step_count) == ("completed", "end_turn", 2)
+    [result] = await bench.results(run)
+    assert (result.text, result.status) == (NOBODY, "error")
+    assert "Nobody answered in time" in unpacked(bench.requests[-1])[-1]["message"]
+    assert (await bench.messages(run))[-1].plain_text() == "Then without."
+    assert await bench.text("notes") == "top"
+    assert await pending(bench, agent) is None
+
+
+@pytest.mark.parametrize("word", [yes(), no()])
+async def test_a_late_word_is_told_that_it_is_late(bench: Bench, word: CallAnswer) -> None:
+    agent = await careful(bench)
+    await bench.tell(agent, calls(NOTE), says("Then without."))
+    run = await times_out(bench, agent)
+    assert run is not None
+    with pytest.raises(Invalid, match=f"nobody answered in time, .* has gone on \\(run {run.id}\\)"):
+        await send_answer(bench, agent, word)
+    assert await bench.text("notes") == "top"
+
+
+async def test_a_model_that_asks_again_and_again_is_not_asked_for_ever(bench: Bench) -> None:
+    """With a short time-out it would otherwise be a loop that nobody looks at."""
+    agent = await careful(bench)
+    await bench.tell(agent, calls(NOTE), calls(REPLACE, NOTE), says("Never said."))
+    first = await times_out(bench, agent)
+    assert first is not None
+    assert first.stop_reason == "requires_approval"
+    assert await times_out(bench, agent) is None
+    assert await pending(bench, agent) is None
+    assert len(bench.requests) == 2
+    assert [one.text for one in (await bench.results(first))[-2:]] == [NOBODY] * 2
+    await bench.tell(agent, says("Here again."))
+    assert await bench.text("notes") == "top"
+
+
+async def test_what_waits_in_the_inbox_comes_after_the_turn_that_was_given_up(bench: Bench) -> None:
+    agent = await careful(bench)
+    await bench.tell(agent, calls(NOTE), says("Then without."))
+    waiting = await bench.service.messages.send(WS, agent.id, [NewMessage(content="Next.")], waits=True)
+    run = await times_out(bench, agent)
+    assert run is not None
+    assert (await bench.service.runs.read(WS, waiting.id)).status == "completed"
+    order = [one.run_id for one in await bench.history(agent) if one.run_id in (run.id, waiting.id)]
+    assert order == sorted(order, key=[run.id, waiting.id].index)
+
+
+async def test_a_word_that_comes_as_the_time_ends_is_heard_or_not_but_never_both(bench: Bench) -> None:
+    agent = await careful(bench)
+    await bench.tell(agent, calls(NOTE), says("Done."))
+    given = asyncio.gather(
+        send_answer(bench, agent, yes()),
+        *(bench.service.approvals.give_up(WS, agent.id) for _ in range(4)),
+        return_exceptions=True,
+    )
+    first, *_ = await given
+    await bench.carry(agent)
+    heard = not isinstance(first, Invalid)
+    assert await bench.text("notes") == ("top\nseen" if heard else "top")
+    assert len(await bench.service.runs.find(WS, agent.id, Page())) == 2

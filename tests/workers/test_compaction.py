@@ -160,6 +160,31 @@ async def test_a_worker_that_dies_before_the_summary_leaves_it_to_the_next(
     assert len(bench.requests) == asked + 1, "only the summary is asked for again"
 
 
+async def test_a_worker_that_dies_between_the_summary_and_the_end_leaves_the_end_to_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The room is made and the last step is stored: only the end is missing. Nobody may go round for ever
+    with a run that has nothing left to do."""
+    agent = await full_agent(bench, turns=3)
+    run = await bench.script(agent, says(LONG))
+
+    async def dies(*_: object, **__: object) -> None:
+        raise WorkerKilled
+
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.service.leases, "finish", dies)
+        with pytest.raises(WorkerKilled):
+            await bench.carry(agent)
+    assert (await bench.service.runs.read(WS, run.id)).status == "running"
+    asked = len(bench.requests)
+    await bench.take_over(agent)
+    ended = await bench.service.runs.read(WS, run.id)
+    assert (ended.status, ended.stop_reason, ended.step_count) == ("completed", "end_turn", 1)
+    assert (ended.tries, (await bench.state(agent))["status"]) == (2, "idle")
+    assert len(await summaries(bench, agent)) == 1
+    assert len(bench.requests) == asked, "nothing is asked for again"
+
+
 async def test_a_worker_that_takes_over_behind_a_summary_knows_what_was_called(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

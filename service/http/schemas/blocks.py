@@ -9,6 +9,7 @@ from service.http.schemas.bounds import (
     INT4,
     Count,
     Description,
+    EditId,
     IdentityId,
     JsonObject,
     Label,
@@ -82,9 +83,7 @@ class _Operation(BaseModel):
     expected_version: Count | None = Field(
         default=None, description="the version this was made from; 409 if it has moved"
     )
-    edit_id: Name | None = Field(
-        default=None, description="the same id again, within 24 hours, is answered and not applied again"
-    )
+    edit_id: EditId = None
 
 
 class BlockEdit(BlockSettings, _Operation):

@@ -32,6 +32,11 @@ def _bounded(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+EditId = Annotated[
+    Name | None,
+    Field(description="the same id again, within 24 hours, is answered and not applied again"),
+]
+
 JsonObject = Annotated[dict[str, Any], AfterValidator(_bounded)]
 
 Text = Annotated[str, AfterValidator(lambda text: text.replace("\x00", ""))]

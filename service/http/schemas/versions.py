@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from service.errors import Invalid
 from service.http.paging import AT_MOST, CEILING
 from service.http.schemas.blocks import BlockResponse, shown_block
-from service.http.schemas.bounds import Count
+from service.http.schemas.bounds import Count, EditId
 from service.records.base import Page, iso, unchecked
 from service.records.blocks import Author
 from service.records.history import BlockThen, History, HistoryEntry
@@ -48,6 +48,7 @@ class TakeBack(BaseModel):
     expected_version: Version | None = Field(
         default=None, description="the version the block must still have; 409 if it has moved"
     )
+    edit_id: EditId = None
 
 
 class EditAuthor(BaseModel):

@@ -27,6 +27,7 @@ redis.call('ZREM', K.ready(), agent)
 redis.call('ZREM', K.leases(), agent)
 redis.call('ZREM', K.waits(), agent)
 redis.call('ZREM', K.held(), agent)
+redis.call('ZREM', K.approvals(), agent)
 redis.call('ZREM', K.wakes(), agent)
 redis.call('DEL', K.agent(agent), K.agent_state(agent), K.agent_blocks(agent), K.agent_inbox(agent),
   K.agent_woken(agent), K.agent_messages(agent), K.agent_bodies(agent), K.agent_context(agent), K.agent_runs(agent),

@@ -1,5 +1,6 @@
 -- lineage(): which line of writes this server's data is on. Every start and every promotion begins a new one, for
--- what came last on the line before may be missing. '' where the server does not tell.
+-- what came last on the line before may be missing. '' where the server does not tell
+-- (an access list without INFO), which examine.py and `blockwire doctor` warn of: then no promotion is noticed.
 local lineage
 do
   local known

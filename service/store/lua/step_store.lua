@@ -6,6 +6,7 @@
 --       12 stop reason or ''  13 status  14 error as JSON or ''  15 seconds the run is kept
 --       16 '1' if the stop reason is only noted: something is left to do before the run ends
 --       17 steps that this counts as (0 or 1)  18 tokens  19 steps that the workspace may use in an hour (0: any)
+--       20 ms a request waits for its caller's word (0: for ever)
 -- Reply {'ok', agent, generation, pool, …} (agents that waited for the run's end)  {'fence'}
 --       {'spent', whose, what, how many an hour, ms at which there is room again} (stored; no budget is left for another)
 --       {'paused'} (stored; the run is not to go on now, and the lease was given back)
@@ -17,6 +18,7 @@
 -- include: idle
 -- include: budget
 -- include: first_word
+-- include: pending
 local agent, run, step = ARGV[1], ARGV[3], ARGV[4]
 if not fenced(agent, ARGV[2]) then return {'fence'} end
 local known = redis.call('EXISTS', K.step(step)) == 1
@@ -25,7 +27,7 @@ if not known then index_step(agent, run, step) end
 for _, message in ipairs(cjson.decode(ARGV[7])) do
   store_message(agent, message[1], message[2])
   redis.call('RPUSH', K.run_messages(run), message[1])
-  if message[4] == '1' then redis.call('HSET', K.agent_state(agent), 'pending', message[1]) end
+  if message[4] == '1' then set_pending(agent, message[1], ARGV[20]) end
   if message[3] == '1' then first_word(run) end
   if message[3] == '1' then tell(run, '{"kind":"message","message":' .. stamped(message[2]) .. '}') end
 end
@@ -39,6 +41,7 @@ elseif ARGV[12] ~= '' then
   run_end(agent, run, ARGV[12], ARGV[13], ARGV[14], ARGV[15])
 else
   redis.call('PUBLISH', K.output(), run .. ' running')
+  redis.call('HSET', K.run(run), 'tries', '1')  -- it gets on: whom it lost before is no longer counted
   if is_paused(agent, run) then
     redis.call('HINCRBY', K.run(run), 'tries', -1)
     idle(agent)

@@ -1,11 +1,13 @@
 -- Finds agents nobody carries: leases that ran out are raised to a new generation, agents ready for too long are
 -- named again, waits whose deadline has passed or that have nothing left to wait for end, wake-ups held back for want
--- of a budget are begun when it has room. The caller queues a job for each; a duplicate is harmless.
+-- of a budget are begun when it has room. The caller queues a job for each; a duplicate is harmless. Agents whose
+-- request nobody answered in time are named, too, once in a while, until the caller has given it up.
 --
 -- ARGV  1 ms an agent may be ready before it is named again
--- Reply {agent, generation, pool, 'lost', 'waiting', 'expired', 'held' or 'answered', …}
+-- Reply {agent, generation, pool, 'lost', 'waiting', 'expired', 'held', 'answered' or 'overdue', …}
 -- include: awaits
 local LOOKED_AT = 100
+local OVERDUE_MS = 10000
 local found = {}
 for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K.leases(), '-inf', MILLIS, 'LIMIT', 0, 100)) do
   redis.call('ZREM', K.leases(), agent)
@@ -35,6 +37,15 @@ for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K.held(), '-inf', MILLIS, 'LI
   redis.call('ZREM', K.held(), agent)
   local back = redis.call('LLEN', K.agent_inbox(agent)) > 0 and mark_ready(agent)
   for _, word in ipairs(back and {agent, back[1], back[2], 'held'} or {}) do table.insert(found, word) end
+end
+for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K.approvals(), '-inf', MILLIS, 'LIMIT', 0, LOOKED_AT)) do
+  local state = redis.call('HMGET', K.agent_state(agent), 'pending', 'generation', 'pool')
+  if state[1] then
+    redis.call('ZADD', K.approvals(), MILLIS + OVERDUE_MS, agent)
+    for _, word in ipairs({agent, state[2] or '0', state[3] or 'default', 'overdue'}) do table.insert(found, word) end
+  else
+    redis.call('ZREM', K.approvals(), agent)
+  end
 end
 -- One page of those that wait, another one each second: should a wake-up ever be lost, this makes up for it.
 local pages = math.ceil(redis.call('ZCARD', K.waits()) / LOOKED_AT)

@@ -45,6 +45,7 @@ def block(**more: Any) -> dict[str, Any]:
     return {**common, "value": "first line\nsecond \x1b[31mline", **more}
 
 
+ID = "agent-123e4567-e89b-42d3-8456-426614174000"
 AGENT = {
     "id": "agent-1",
     "name": "reader",
@@ -106,6 +107,25 @@ class TestLists:
         ]
         assert request.headers["authorization"] == "Bearer secret"
         assert written(console).strip() == "no agents"
+
+    async def test_a_paused_agent_is_marked(self) -> None:
+        console = a_console()
+        rows = [AGENT | {"paused_at": datetime.now(UTC).isoformat()}, AGENT | {"paused_at": None}]
+        client = a_client(lambda request: httpx2.Response(200, json=rows))
+        await show(client, console, "agents", 50, {}, plain=False)
+        assert written(console).count("paused 0 s ago") == 1
+
+    async def test_runs_are_asked_for_by_an_agents_name_too(self) -> None:
+        asked: list[httpx2.Request] = []
+
+        def answer(request: httpx2.Request) -> httpx2.Response:
+            asked.append(request)
+            return httpx2.Response(200, json=[{"id": ID}] if request.url.path == "/v1/agents/" else [RUN])
+
+        for who in ("reader", ID):
+            await show(a_client(answer), a_console(), "runs", 5, {"agent": who}, plain=False)
+        assert [request.url.path for request in asked] == ["/v1/agents/", "/v1/runs/", "/v1/runs/"]
+        assert [request.url.params.get("agent_id") for request in asked] == [None, ID, ID]
 
     async def test_a_full_page_says_that_there_is_more(self) -> None:
         console = a_console()
@@ -269,11 +289,16 @@ SAID: list[dict[str, Any]] = [
 ]
 
 
+CALLS = [{"name": "rm", "arguments": "{}", "tool_call_id": "call-1"}]
+
+
 class TestSend:
     def _answer(self, body: bytes) -> Answer:
         def answer(request: httpx2.Request) -> httpx2.Response:
-            if request.method == "GET":
+            if request.url.path == "/v1/agents/":
                 return httpx2.Response(200, json=[{"id": "agent-7"}])
+            if request.method == "GET":
+                return httpx2.Response(200, json={"id": "agent-7", "pending_approval": None})
             sent = json.loads(request.content)
             assert sent["messages"] == [{"role": "user", "content": "Hello"}]
             if request.url.path == "/v1/agents/agent-7/messages/async":
@@ -295,21 +320,76 @@ class TestSend:
 
     async def test_programs_get_every_event(self, capsys: pytest.CaptureFixture[str]) -> None:
         client = a_client(self._answer(stream(*SAID)))
-        await send.send(client, a_console(), "agent-7", "Hello", wait=True, plain=True)
+        await send.send(client, a_console(), "reader", "Hello", wait=True, plain=True)
         assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == SAID
 
     async def test_a_failing_run_is_an_error(self) -> None:
         failed = {"message_type": "error_message", "message": "no key", "detail": "set OPENAI_API_KEY"}
         client = a_client(self._answer(stream(failed)))
         with pytest.raises(Refused, match="no key set OPENAI_API_KEY"):
-            await send.send(client, a_console(), "agent-7", "Hello", wait=True, plain=False)
+            await send.send(client, a_console(), "reader", "Hello", wait=True, plain=False)
+
+    def _asking(self, asked: list[dict[str, Any]], sent: list[Any], answer: bytes) -> Client:
+        """A server whose agent asks leave for calls. `answer`: what a send gives."""
+
+        def respond(request: httpx2.Request) -> httpx2.Response:
+            if request.url.path == "/v1/agents/":
+                return httpx2.Response(200, json=[{"id": "agent-7"}])
+            if request.method == "GET":
+                pending = {"tool_calls": asked} if asked else None
+                return httpx2.Response(200, json={"id": "agent-7", "pending_approval": pending})
+            sent.append(json.loads(request.content)["messages"])
+            return httpx2.Response(200, content=answer)
+
+        return a_client(respond)
+
+    async def test_a_call_that_leave_is_asked_for_is_named_and_how_to_answer(self) -> None:
+        console = a_console()
+        piece = {"message_type": "approval_request_message", "id": "message-1"}
+        stop = {"message_type": "stop_reason", "stop_reason": "requires_approval"}
+        body = stream(piece | {"tool_call": CALLS[0]}, stop)
+        client = self._asking(CALLS, [], body)
+        await send.send(client, console, "reader", "Hello", wait=True, plain=False)
+        shown = written(console)
+        assert "it asks to call rm {}" in shown
+        assert 'answer with:  blockwire send reader --approve    or    --deny "why not"' in shown
+
+    async def test_so_is_one_that_an_agent_is_waiting_with(self) -> None:
+        console = a_console()
+        refused = {"message_type": "error_message", "message": "the agent waits for an answer"}
+        client = self._asking(CALLS, [], stream(refused))
+        with pytest.raises(Refused, match="the agent waits for an answer"):
+            await send.send(client, console, "reader", "Hello", wait=True, plain=False)
+        assert "it asks to call rm {}" in written(console)
+
+    @pytest.mark.parametrize(
+        ("word", "text", "given"),
+        [
+            ("approve", "", [{"approve": True}]),
+            ("approve", "Go.", [{"approve": True}, {"role": "user", "content": "Go."}]),
+            ("deny", "", [{"approve": False}]),
+            ("deny", "too late", [{"approve": False, "reason": "too late"}]),
+        ],
+    )
+    async def test_leave_is_given_or_denied(self, word: str, text: str, given: list[dict[str, Any]]) -> None:
+        sent: list[Any] = []
+        client = self._asking(CALLS, sent, stream())
+        await send.send(client, a_console(), "reader", text, wait=True, plain=False, word=word)
+        first = {"type": "approval", "tool_call_id": "call-1"} | given[0]
+        assert sent == [[{"type": "approval", "approvals": [first]}, *given[1:]]]
+
+    @pytest.mark.parametrize(("word", "told"), [("", "TEXT: is missing"), ("approve", "asks for nothing")])
+    async def test_nothing_to_say_is_refused(self, word: str, told: str) -> None:
+        client = self._asking([], [], stream())
+        with pytest.raises(Invalid, match=told):
+            await send.send(client, a_console(), "reader", "", wait=True, plain=False, word=word)
 
     @pytest.mark.parametrize(("plain", "out"), [(True, '{"id": "run-1"}\n'), (False, "")])
     async def test_without_waiting_the_run_is_told(
         self, plain: bool, out: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         console = a_console()
-        await send.send(a_client(self._answer(b"")), console, "agent-7", "Hello", wait=False, plain=plain)
+        await send.send(a_client(self._answer(b"")), console, "reader", "Hello", wait=False, plain=plain)
         assert capsys.readouterr().out == out
         assert written(console) == ("" if plain else "run-1\n")
 
@@ -355,7 +435,7 @@ class TestTheProcess:
         [
             (lists.main, ["lists", "blocks", "5", "json", "label=notes"]),
             (watch.main, ["watch", "json", "label=notes"]),
-            (send.main, ["send", "table", "wait", "agent-7", "Hello"]),
+            (send.main, ["send", "table", "wait", "reader", "Hello", ""]),
         ],
     )
     def test_each_command_runs(

@@ -15,6 +15,7 @@ from service.commands.doctor import Finding, as_json, show, size
 from service.settings import Settings
 from service.store.census import Kind
 from tests.store.team import Team
+from tests.store.test_examine import user_without_info
 
 pytestmark = pytest.mark.anyio
 KINDS = [Kind("block:<id>", "hash", "when deleted", 2, 3000), Kind("agents", "zset", "never", 1, 100, True)]
@@ -131,6 +132,18 @@ class TestTheCommand:
         await self._filled(team)
         findings, kinds = await doctor.examine_store(self.settings)
         assert ("workspaces", "default") in [(finding.what, finding.found) for finding in findings]
+        assert {"block:<id>", "agent:<id>"} <= {kind.pattern for kind in kinds}
+
+    async def test_a_user_who_may_not_ask_is_told_what_that_can_cost(
+        self, team: Team, redis_server: str
+    ) -> None:
+        await self._filled(team)
+        async with user_without_info(redis_server) as url:
+            findings, kinds = await doctor.examine_store(self.settings.model_copy(update={"redis_url": url}))
+        [bad] = [finding.found for finding in findings if finding.good is False]
+        assert "would pass unseen" in bad
+        assert "+info" in bad
+        assert ("server", "it does not tell (INFO)") in [(one.what, one.found) for one in findings]
         assert {"block:<id>", "agent:<id>"} <= {kind.pattern for kind in kinds}
 
     def test_json_is_printed_alone(
