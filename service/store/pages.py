@@ -199,6 +199,8 @@ async def rows_of(
             budget.spend(len(ids))
             ids = await keep(ids)
         while ids and (page.limit is None or len(rows) < page.limit):
+            if rows and budget.left(walk.looked) == 0:
+                break
             some = CHUNK if page.limit is None else min(CHUNK, page.limit - len(rows))
             rows += await read(ids[:some])
             shown |= {id: walk.places[id] for id in ids[:some]}

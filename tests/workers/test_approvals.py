@@ -497,3 +497,14 @@ def test_a_model_is_told_of_a_request_and_not_of_the_word_on_it() -> None:
     told_of = as_told(a_message("message-1", "run-1", asked=["c"]))
     assert told_of is not None
     assert told_of.role == "assistant"
+
+
+async def test_what_a_clients_tool_gave_is_cut_at_a_million_characters_and_the_model_is_told(
+    bench: Bench,
+) -> None:
+    agent = await bench.agent()
+    await bench.tell(agent, calls(LS), says("Long."), client_tools=CLIENT)
+    run = await answer(bench, agent, result("x" * 1_500_000), client_tools=CLIENT)
+    [given] = [one for message in await bench.messages(run) for one in message.tool_returns]
+    assert len(given.text) < 1_000_100
+    assert given.text.endswith("x\n[cut: the first 1000000 of 1500000 characters]")
