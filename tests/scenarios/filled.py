@@ -1,8 +1,9 @@
-"""Filled: a store of a bounded size that a test fills to where it wants, and what a process has held at the most."""
+"""Filled: a store that a test fills to where it wants, and what a process has held at the most."""
 
 import secrets
 from pathlib import Path
 
+from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
 from tests.fleet import Server
@@ -43,8 +44,8 @@ class Filled:
             for number in range(self._pieces):
                 client.delete(f"ballast:{number}")
 
-    def _put(self, client: object, size: int) -> None:
-        client.set(f"ballast:{self._pieces}", secrets.token_hex(size // 2))  # type: ignore[attr-defined]
+    def _put(self, client: "Redis", size: int) -> None:
+        client.set(f"ballast:{self._pieces}", secrets.token_hex(size // 2))
         self._pieces += 1
 
 

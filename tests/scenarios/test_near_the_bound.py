@@ -1,11 +1,11 @@
 """A store that fills: the past is given up, then messages are refused, edits last; it ends by itself."""
 
-import asyncio
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.fleet import Server, server
@@ -32,7 +32,7 @@ def blockwire(store: Server) -> Iterator[Running]:
         yield running
 
 
-async def test_history_goes_first_then_messages_wait_and_edits_last(store: Server, blockwire: Running) -> None:
+async def test_history_goes_first_then_messages_and_edits_last(store: Server, blockwire: Running) -> None:
     filled = Filled(store)
     async with client(blockwire.url) as api:
         block, by_agent = await api.block("people"), await api.block("agents")
@@ -124,7 +124,7 @@ async def as_it_is(api: Api, block: str) -> tuple[int, str, int]:
     return found["version"], found["value"], (await past(api, block))["newest"]
 
 
-async def send(api: Api, agent: str, headers: dict[str, str] | None = None):  # type: ignore[no-untyped-def]
+async def send(api: Api, agent: str, headers: dict[str, str] | None = None) -> httpx.Response:
     body = {"messages": [{"role": "user", "content": json.dumps({"script": [{"text": "Yes."}]})}]}
     return await api.http.post(f"/v1/agents/{agent}/messages/async", json=body, headers=headers)
 

@@ -1,23 +1,25 @@
 """Growth: an agent that works and works; past what is kept of each kind the store holds no more of it."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
 from service.records.agents import Agent
+from service.records.base import Page
 from service.records.blocks import Author, Block, Edit
 from service.records.messages import Message, NewMessage
 from service.records.runs import ModelReply, RunOptions, Step, Usage
 from service.settings import Settings
+from service.store import scripts
 from service.store.census import census
 from service.store.client import StoreClient
-from tests.store.team import ALICE, WS, Team
+from tests.store.team import WS, Team
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-KEPT_RUNS = 1000
+SHORT, WHOLE = 100, 1000
+"""Runs that are kept of an agent: in a short test, and in earnest."""
 FOR_THE_AGENTS_LIFE = {"agent:<id>:messages", "agent:<id>:bodies", "messages", "messages:agents"}
 """Messages are kept as long as their agent: they grow with the work, and nothing else does."""
 PLACES, BYTES_PER_PLACE = 10_000, 200
@@ -28,7 +30,7 @@ BY_THE_CLOCK = {"request:<…>", "asked:<…>", "run:<id>:output", "agent:<id>:s
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(history_count=100, change_count=1000, lease_ms=60_000)
+    return Settings(history_count=50, change_count=100, lease_ms=60_000)
 
 
 @pytest.fixture
@@ -83,8 +85,25 @@ async def short_context(team: Team, agent: Agent) -> AsyncIterator[None]:
     await team.service.agents.reset_messages(WS, agent.id, add_first=False)
 
 
-@pytest.mark.parametrize("runs", [800, pytest.param(10_000, marks=pytest.mark.chaos)])
-async def test_past_what_is_kept_the_store_grows_by_messages_alone(team: Team, runs: int) -> None:
+@pytest.fixture
+def keeping(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int, int], None]:
+    """Makes the scripts keep less of something than they do in earnest, so that its end is soon seen."""
+
+    def keep(name: str, earnest: int, kept: int) -> None:
+        read, line = scripts._read, f"local {name} = {earnest}\n"
+        assert line in read("run_end") + read("effect")
+        monkeypatch.setattr(
+            scripts, "_read", lambda script: read(script).replace(line, f"local {name} = {kept}\n")
+        )
+
+    return keep
+
+
+@pytest.mark.parametrize(("kept", "runs"), [(SHORT, 200), pytest.param(WHOLE, 4000, marks=pytest.mark.chaos)])
+async def test_past_what_is_kept_the_store_grows_by_messages_alone(
+    team: Team, keeping: Callable[[str, int, int], None], kept: int, runs: int
+) -> None:
+    keeping("RUNS_KEPT", WHOLE, kept)
     block = await team.block()
     agent = await team.agent(block)
     number = 0
@@ -97,9 +116,9 @@ async def test_past_what_is_kept_the_store_grows_by_messages_alone(team: Team, r
                     await one_run(team, agent, block, number)
                     number += 1
 
-    await work(KEPT_RUNS + 200)
+    await work(kept + 100)
     before = await weights(team)
-    assert before["run:<id>"][0] == before["step:<id>"][0] == KEPT_RUNS
+    assert before["run:<id>"][0] == before["step:<id>"][0] == kept
     await work(runs)
     after = await weights(team)
     assert after.keys() == before.keys()
@@ -112,18 +131,35 @@ async def test_past_what_is_kept_the_store_grows_by_messages_alone(team: Team, r
         keys_before, bytes_before = before[pattern]
         assert keys <= keys_before, pattern
         assert bytes <= bytes_before * 1.25 + 5_000, (pattern, bytes_before, bytes)
-    assert len(await team.history(block)) <= 100 + 10
+    assert len(await team.history(block)) <= 50 + 10
     messages = await team.service.messages.count(WS, agent.id)
     assert messages >= number
     kept = sum(bytes for pattern, (_, bytes) in after.items() if pattern in FOR_THE_AGENTS_LIFE)
     assert kept / messages < 1000
 
 
-async def test_what_people_ask_for_with_ids_of_their_own_is_kept_in_a_bounded_number(team: Team) -> None:
-    """Outcomes of edits from outside go past the last 10,000, whatever their time."""
+async def test_outcomes_of_edits_from_outside_are_kept_in_a_bounded_number(
+    team: Team, keeping: Callable[[str, int, int], None]
+) -> None:
+    keeping("OUTCOMES_KEPT", 10_000, 100)
     block = await team.block()
-    for first in range(0, 10_050, 50):
-        edits = [Edit(operation="set", text="y", edit_id=f"e{first + number}") for number in range(50)]
-        await asyncio.gather(*(team.service.blocks.edit(WS, block.id, edit, ALICE) for edit in edits))
+    for number in range(250):
+        await team.edit(block, "set", "y", edit_id=f"edit-{number}")
     found = await weights(team)
-    assert found["edit:<id>"][0] == 10_000
+    assert found["edit:<id>"][0] == 100
+
+
+async def test_messages_that_wait_push_nobodys_answer_out(
+    team: Team, keeping: Callable[[str, int, int], None]
+) -> None:
+    """Only runs that ended are counted: the caller of the first of many can read how it went."""
+    keeping("RUNS_KEPT", WHOLE, 3)
+    agent = await team.agent()
+    sent = [await team.send(agent, f"{number}") for number in range(8)]
+    lease = await team.lease(agent)
+    for run_id in sent:
+        assert await team.leases.next_run(lease) is not None
+        await team.leases.finish(lease, run_id, "end_turn", None)
+        assert (await team.service.runs.read(WS, run_id)).status == "completed"
+    kept = [run.id for run in await team.service.runs.find(WS, agent.id, Page())]
+    assert kept == sent[-3:]
