@@ -13,8 +13,8 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import redis
@@ -22,7 +22,9 @@ from arq import create_pool
 from arq.connections import RedisSettings
 from arq.jobs import Job
 
+from service.bootstrap import open_service
 from service.queue import QUEUE, dumps, loads
+from service.records.blocks import Author, Edit
 from tests.scenarios.api import Api, Found, wait_until
 from tests.scenarios.filled import most_held
 from tests.scenarios.team import Team
@@ -31,6 +33,7 @@ from tests.standin import Answer, Standin
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 MB = 1_000_000
+Report = Callable[[str], None]
 MODEL = "anthropic/claude-3-5-sonnet-20241022"
 
 
@@ -103,31 +106,49 @@ async def until_said(team: Team, name: str, event: str) -> None:
 
 # --- a slow subscriber --------------------------------------------------------------------------------------
 
-EDITS, LONG = 150, 500_000
+FOLLOWERS, EDITS, LONG = 10, 6_000, 2_000
 
 
-async def test_a_follower_that_reads_nothing_costs_neither_memory_nor_time(team: Team, team_api: Api) -> None:
-    """It asks for every value, 75 MB in all, and takes none; another one next to it has each at once."""
+async def test_followers_that_read_nothing_cost_neither_memory_nor_time(
+    team: Team, team_api: Api, report: Report
+) -> None:
+    """Each could have 24 MB and takes none of it; another one next to them has everything, once, in order."""
     team.start()
-    block = str((await team_api.post("/v1/blocks/", {"label": "long", "value": "", "limit": LONG}))["id"])
+    block = await team_api.block("long")
     before = most_held(team.processes["web"].pid)
-    path = f"/v1/blocks/{block}/changes?include=value"
-    async with raw(team) as (_, writer):
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        await writer.drain()
+    path = f"/v1/blocks/{block}/changes"
+    async with AsyncExitStack() as stack:
+        for _ in range(FOLLOWERS):
+            _, writer = await stack.enter_async_context(raw(team))
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            await writer.drain()
         heard: list[int] = []
         following = asyncio.create_task(versions_of(team_api, path, heard, EDITS))
-        await until_heard(heard, ": a first word")
-        slowest = 0.0
-        for number in range(EDITS):
-            began = time.monotonic()
-            edit = {"operation": "set", "text": f"{number:05}" * (LONG // 5)}
-            await team_api.post(f"/v1/blocks/{block}/edits", edit)
-            slowest = max(slowest, time.monotonic() - began)
-        await asyncio.wait_for(following, 30)
+        await until_heard(heard, "a first word")
+        began = time.monotonic()
+        await edit_often(team, block)
+        await asyncio.wait_for(team_api.text(block), 5)
+        took = time.monotonic() - began
+        await asyncio.wait_for(following, 60)
     assert heard[1:] == list(range(2, EDITS + 2))
-    assert most_held(team.processes["web"].pid) - before < 50 * MB
-    assert slowest < 5
+    grown = (most_held(team.processes["web"].pid) - before) / MB
+    report(f"{FOLLOWERS} followers that read nothing of 24 MB each: web grew by {grown:.0f} MB")
+    report(f"{EDITS:,} edits meanwhile took {took:.1f} s")
+    assert grown < FOLLOWERS * 24 / 2
+
+
+async def edit_often(team: Team, block: str) -> None:
+    """Edits by another process, as fast as the store takes them."""
+    async with open_service(team.settings) as service:
+
+        async def edit(first: int) -> None:
+            for number in range(first, EDITS, 20):
+                text = f"{number:05}" * (LONG // 5)
+                await service.blocks.edit(
+                    "default", block, Edit(operation="set", text=text), Author(name="writer")
+                )
+
+        await asyncio.gather(*(edit(first) for first in range(20)))
 
 
 async def versions_of(api: Api, path: str, heard: list[int], most: int) -> None:
@@ -152,7 +173,9 @@ async def until_heard(heard: list[int], what: str) -> None:
 # --- a body of 10 MB and more -------------------------------------------------------------------------------
 
 
-async def test_a_body_that_is_too_large_is_refused_before_it_is_held(team: Team, team_api: Api) -> None:
+async def test_a_body_that_is_too_large_is_refused_before_it_is_held(
+    team: Team, team_api: Api, report: Report
+) -> None:
     """Announced, it is not read at all; in chunks it is, up to the bound. Others are answered meanwhile."""
     team.start()
     block = await team_api.block("notes")
@@ -165,7 +188,9 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_held(team: Team,
     for taken in await in_chunks:
         assert 10 * MB <= taken < 30 * MB
     assert len(await team_api.lines(block)) == 20
-    assert most_held(team.processes["web"].pid) - before < 4 * 2 * 10 * MB + 30 * MB
+    grown = (most_held(team.processes["web"].pid) - before) / MB
+    report(f"four bodies of 60 MB in chunks, four of 50 MB announced: web grew by {grown:.0f} MB")
+    assert grown < 4 * 2 * 10 + 30
 
 
 async def refused(team: Team, length: bytes, most: int) -> int:
@@ -209,7 +234,7 @@ async def raw(team: Team) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.S
     [(500, 100, 30), (60, 900_000, 250), pytest.param(100_000, 100, 150, marks=pytest.mark.chaos)],
 )
 async def test_a_list_of_very_many_blocks_comes_in_pages_and_others_are_answered(
-    team: Team, team_api: Api, blocks: int, chars: int, most_mb: int
+    team: Team, team_api: Api, report: Report, blocks: int, chars: int, most_mb: int
 ) -> None:
     """Whoever asks for as much as he may get at once holds neither the web's memory nor anybody up."""
     team.start()
@@ -230,7 +255,10 @@ async def test_a_list_of_very_many_blocks_comes_in_pages_and_others_are_answered
         slowest = max(slowest, time.monotonic() - began)
     found = await listing
     assert sorted(found) == sorted(made)
-    assert most_held(team.processes["web"].pid) - before < most_mb * MB
+    grown = (most_held(team.processes["web"].pid) - before) / MB
+    report(f"{blocks:,} blocks of {chars:,} characters listed: web grew by {grown:.0f} MB")
+    report(f"others waited {slowest:.2f} s at the most")
+    assert grown < most_mb
     assert slowest < 5
 
 
@@ -249,23 +277,28 @@ async def all_of(api: Api) -> list[str]:
 async def test_a_stream_that_outlasts_many_leases_is_one_call_and_can_be_cancelled(
     team: Team, team_api: Api
 ) -> None:
-    """Ten minutes are two hundred leases of three seconds; here they are of 0.3, and a dozen of them."""
-    said = "word " * 150
+    """Ten minutes are two hundred leases of three seconds; here they are of one, and half a dozen of them."""
+    said = "word " * 200
     with Standin() as standin:
-        standin.otherwise = lambda asked: Answer(text=said, gap_s=0.02)
-        team.settings = team.settings.model_copy(update={"lease_ms": 300})
+        standin.will(Answer(text="Yes."), Answer(text="Yes."))
+        standin.otherwise = lambda asked: Answer(text=said, gap_s=0.04)
+        team.settings = team.settings.model_copy(update={"lease_ms": 1000})
         team.start()
         provider = {"anthropic_api_key": "secret", "anthropic_base_url": standin.url}
         for name in ("worker 1", "worker 2"):
             team.start_worker(name, **provider)
         agent, other = await team_api.agent(model=MODEL), await team_api.agent()
+        for _ in range(2):  # the provider's library is loaded, which takes a while
+            run = await team_api.post(f"/v1/agents/{agent}/messages/async", {"messages": [HELLO]})
+            await team_api.ended(run["id"])
+        standin.asked.clear()
         began = time.monotonic()
         run = await team_api.post(f"/v1/agents/{agent}/messages/async", {"messages": [HELLO]})
         await until_running(team_api, run["id"])
         answered = await team_api.http.post(f"/v1/agents/{other}/messages", json=script("Meanwhile."))
         assert answered.status_code == 200
         assert (await team_api.ended(run["id"], 60))["status"] == "completed"
-        assert time.monotonic() - began > 12 * 0.3
+        assert time.monotonic() - began > 5
         assert len(standin.bodies) == 1
         assert said.strip() in json.dumps(await team_api.get(f"/v1/runs/{run['id']}/messages"))
         run = await team_api.post(f"/v1/agents/{agent}/messages/async", {"messages": [HELLO]})
