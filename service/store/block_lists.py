@@ -16,8 +16,8 @@ CHARS_AT_ONCE = 4_000_000
 CHARS_PER_ROW = 10_000
 """A longer value counts as several rows."""
 
-CHARS_PER_SHOWN_ROW = 1_000
-"""So does one that is shown: a page ends when it holds about 20 million characters."""
+CHARS_SHOWN = 20_000_000
+"""Characters of values past which a page ends; the next begins behind its last row."""
 SHOWN_AT_ONCE = 50
 
 
@@ -29,16 +29,19 @@ class BlockLists:
 
     async def page(self, ws: str, query: BlockQuery, page: Page) -> list[Block]:
         """One page of what a query asks for, by creation; shorter where values are long. Raises TooWide."""
+        chars = 0
 
         async def read(ids: Sequence[str]) -> list[Block]:
+            nonlocal chars
             rows: list[Block] = []
             for at in range(0, len(ids), SHOWN_AT_ONCE):
-                if rows and budget.left(0) == 0:  # the page ends here; the next begins behind its last row
-                    break
                 some = ids[at : at + SHOWN_AT_ONCE]
                 hashes = await self._store.hashes([key(ws, "block", id) for id in some])
-                budget.spend(sum(len(hash.get("value", "")) // CHARS_PER_SHOWN_ROW for hash in hashes))
                 rows += [to_block(hash) for hash in hashes if hash]
+                chars += sum(len(hash.get("value", "")) for hash in hashes)
+                if page.limit is not None and chars > CHARS_SHOWN:
+                    budget.is_heavy = True
+                    break
             return rows
 
         budget = Budget() if page.limit is not None else Budget(None)

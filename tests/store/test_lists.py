@@ -306,7 +306,7 @@ async def test_a_page_of_long_blocks_ends_early_and_the_next_goes_on_behind_it(t
     blocks += [await team.block("short") for _ in range(3)]
     seen: list[str] = []
     sizes: list[int] = []
-    with patch.object(block_lists, "SHOWN_AT_ONCE", 2), patch.object(block_lists, "CHARS_PER_SHOWN_ROW", 100):
+    with patch.object(block_lists, "SHOWN_AT_ONCE", 2), patch.object(block_lists, "CHARS_SHOWN", 1_900_000):
         while page := await team.service.blocks.find(
             WS, BlockQuery(), Page(limit=10_000, after=seen[-1] if seen else None)
         ):
