@@ -274,15 +274,14 @@ async def all_of(api: Api) -> list[str]:
 # --- a model that streams for very long ---------------------------------------------------------------------
 
 
-async def test_a_stream_that_outlasts_many_leases_is_one_call_and_can_be_cancelled(
+async def test_a_stream_that_outlasts_its_lease_is_one_call_and_can_be_cancelled(
     team: Team, team_api: Api
 ) -> None:
-    """Ten minutes are two hundred leases of three seconds; here they are of one, and half a dozen of them."""
+    """Ten minutes are two hundred leases of three seconds; here four of them tell the same."""
     said = "word " * 200
     with Standin() as standin:
         standin.will(Answer(text="Yes."), Answer(text="Yes."))
-        standin.otherwise = lambda asked: Answer(text=said, gap_s=0.04)
-        team.settings = team.settings.model_copy(update={"lease_ms": 1000})
+        standin.otherwise = lambda asked: Answer(text=said, gap_s=0.1)
         team.start()
         provider = {"anthropic_api_key": "secret", "anthropic_base_url": standin.url}
         for name in ("worker 1", "worker 2"):
@@ -290,15 +289,15 @@ async def test_a_stream_that_outlasts_many_leases_is_one_call_and_can_be_cancell
         agent, other = await team_api.agent(model=MODEL), await team_api.agent()
         for _ in range(2):  # the provider's library is loaded, which takes a while
             run = await team_api.post(f"/v1/agents/{agent}/messages/async", {"messages": [HELLO]})
-            await team_api.ended(run["id"])
+            await team_api.ended(run["id"], 60)
         standin.asked.clear()
         began = time.monotonic()
         run = await team_api.post(f"/v1/agents/{agent}/messages/async", {"messages": [HELLO]})
         await until_running(team_api, run["id"])
         answered = await team_api.http.post(f"/v1/agents/{other}/messages", json=script("Meanwhile."))
         assert answered.status_code == 200
-        assert (await team_api.ended(run["id"], 60))["status"] == "completed"
-        assert time.monotonic() - began > 5
+        assert (await team_api.ended(run["id"], 90))["status"] == "completed"
+        assert time.monotonic() - began > 4 * 3
         assert len(standin.bodies) == 1
         assert said.strip() in json.dumps(await team_api.get(f"/v1/runs/{run['id']}/messages"))
         run = await team_api.post(f"/v1/agents/{agent}/messages/async", {"messages": [HELLO]})

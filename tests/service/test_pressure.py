@@ -1,14 +1,18 @@
 """Pressure: how full the store is decides what is given up, measured once a second."""
 
 from collections.abc import Sequence
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
+from service.bootstrap import Service
 from service.errors import StoreFilling, StoreUnreachable
 from service.pressure import MEANT_S, MEASURED_S, Filling, Pressure, filling_of
+from service.records.agents import NewAgent
+from service.records.blocks import BlockFields, Edit
 from service.settings import Settings
 from service.store.client import StoreClient
-from tests.store.team import raw
+from tests.store.team import ALICE, WS, Team, raw
 
 pytestmark = pytest.mark.anyio
 
@@ -131,3 +135,32 @@ class TestARealStore:
             assert await pressure.refusal() is not None
         finally:
             await raw(real_store).config_set("maxmemory", 0)
+
+
+class TestWhileTheStoreFills:
+    @pytest.fixture(autouse=True)
+    def _filling(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def tells() -> tuple[int, int]:
+            return 95 * MB, 100 * MB
+
+        monkeypatch.setattr(service.store, "memory", tells)
+
+    async def test_no_agent_is_made_and_one_that_is_known_is_given_back(self, service: Service) -> None:
+        new = NewAgent(model="offline/extractive")
+        with pytest.raises(StoreFilling):
+            await service.agents.create(WS, new, ALICE)
+        with patch.object(service.pressure, "refusal", AsyncMock(return_value=None)):
+            made = await service.agents.create(WS, new, ALICE, agent_id="agent-known")
+        assert await service.agents.create(WS, new, ALICE, agent_id="agent-known") == made
+
+    async def test_blocks_are_made_and_edited(self, service: Service) -> None:
+        block = await service.blocks.create(WS, BlockFields(label="notes", value="a"), ALICE)
+        edited = await service.blocks.edit(WS, block.id, Edit(operation="append", text="b"), ALICE)
+        assert edited.block.value == "ab"
+
+    async def test_a_failed_run_is_not_tried_again_for_now(self, team: Team) -> None:
+        with patch.object(team.service.pressure, "refusal", AsyncMock(return_value=None)):
+            lease, open_run = await team.working(await team.agent())
+        await team.leases.finish(lease, open_run.run.id, "error", None)
+        with pytest.raises(StoreFilling):
+            await team.service.messages.retry(WS, open_run.run.id)
