@@ -20,6 +20,7 @@ from service.blocks import Blocks, checked_new
 from service.catalog import Catalog
 from service.errors import BlockwireError, Invalid
 from service.names import checked_name, random_name
+from service.pressure import Pressure
 from service.prompts import (
     STOCK_DESCRIPTIONS,
     PromptParts,
@@ -84,6 +85,7 @@ class Agents:
         tools: Toolbox,
         catalog: Catalog,
         queue: Queue,
+        pressure: Pressure,
         clock: Clock,
     ) -> None:
         seconds = settings.run_days * 86_400
@@ -94,14 +96,18 @@ class Agents:
         self._tools = tools
         self._catalog = catalog
         self._queue = queue
+        self._pressure = pressure
         self._clock = clock
 
     async def create(self, ws: str, new: NewAgent, by: Author, *, agent_id: str | None = None) -> Agent:
         """A new agent with everything it was asked for, or an error and nothing.
 
         With an `agent_id` that exists already the agent is given back as it is.
-        Raises Invalid, UnknownModel, NotFound (a block or a tool by id), BlockFull.
+        Raises Invalid, UnknownModel, NotFound (a block or a tool by id), BlockFull, StoreFilling.
         """
+        filling = await self._pressure.refusal()
+        if filling is not None and not await self._store.exists(ws, agent_id or ""):
+            raise filling
         row = type_of(new.agent_type)
         agent = self._from_fields(_blank(new, agent_id or new_id("agent")), new)
         tools = tools_for(

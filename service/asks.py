@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from service.pressure import Pressure
 from service.queue import Queue
 from service.records.messages import NewMessage, ToolReturn
 from service.records.runs import AskState, Lease, Run
@@ -33,8 +34,10 @@ KIND = "agent_message"
 class Asks:
     """The room of what agents ask of each other."""
 
-    def __init__(self, store: StoreClient, settings: Settings, queue: Queue) -> None:
+    def __init__(self, store: StoreClient, settings: Settings, queue: Queue, pressure: Pressure) -> None:
         self._store = AskStore(store)
+        self._pressure = pressure
+        self._inbox = settings.inbox_count
         self._queue = queue
         self._wait_ms = int(settings.reply_timeout_s * 1000)
 
@@ -43,7 +46,8 @@ class Asks:
     ) -> AskState:
         """Sends a text to another agent in the name of `run`, once for each `asked_id`, the receiver's run.
 
-        Raises NotFound for the receiver, AskCircle where the waiting would never end, LeaseLost.
+        Raises NotFound for the receiver, AskCircle where the waiting would never end, InboxFull,
+        StoreFilling, LeaseLost.
         """
         asked = Run(
             id=asked_id,
@@ -55,7 +59,14 @@ class Asks:
             metadata={"run_type": KIND},
             created_at=0,
         )
-        state, ready = await self._store.ask(lease, run.id, asked, self._wait_ms if waits else None)
+        state, ready = await self._store.ask(
+            lease,
+            run.id,
+            asked,
+            self._wait_ms if waits else None,
+            most=self._inbox,
+            filling=await self._pressure.refusal(),
+        )
         await self._queue.nudge(lease.workspace, ready)
         if state == "sent":
             log.info(

@@ -24,12 +24,14 @@ from service.leases import Leases
 from service.messages import Messages
 from service.output import Output
 from service.pauses import Pauses
+from service.pressure import Pressure
 from service.questions import Questions
 from service.queue import PREFIXES, Queue, connect
 from service.records.base import DEFAULT_WORKSPACE, Micros
 from service.retries import Retries
 from service.runs import Runs
 from service.settings import Settings
+from service.shrinking import Shrinking
 from service.store.bell import Bell
 from service.store.client import StoreClient
 from service.store.keys import SCHEMA, SCHEMA_KEY, WORKSPACES_KEY
@@ -56,6 +58,8 @@ class Service:
     agent_tools: AgentTools
     messages: Messages
     pauses: Pauses
+    pressure: Pressure
+    shrinking: Shrinking
     approvals: Approvals
     runs: Runs
     output: Output
@@ -83,9 +87,10 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     bell = Bell(store)
     catalog = Catalog(settings)
     jobs = Queue(queue)
+    pressure = Pressure(store, settings)
     blocks = Blocks(store, settings)
     tools = Toolbox(store)
-    agents = Agents(store, settings, blocks, tools, catalog, jobs, now)
+    agents = Agents(store, settings, blocks, tools, catalog, jobs, pressure, now)
     changes = Changes(store, bell)
     runs = Runs(store, settings, bell, jobs)
     approvals = Approvals(store, jobs)
@@ -98,13 +103,15 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         tool_runs=ToolRuns(store, settings, jobs, bell),
         agents=agents,
         agent_tools=AgentTools(agents, tools),
-        messages=Messages(store, jobs, catalog, approvals),
+        messages=Messages(store, settings, jobs, catalog, approvals, pressure),
         pauses=Pauses(store, jobs),
+        pressure=pressure,
+        shrinking=Shrinking(store, settings),
         approvals=approvals,
         runs=runs,
         output=Output(store, bell, runs),
         leases=Leases(store, settings, jobs),
-        asks=Asks(store, settings, jobs),
+        asks=Asks(store, settings, jobs, pressure),
         callbacks=Callbacks(store, bell),
         questions=Questions(store, settings, jobs, bell),
         changes=changes,

@@ -117,6 +117,32 @@ class IdReused(BlockwireError):
         self.id = id
 
 
+class InboxFull(BlockwireError):
+    """An agent has as many unread messages as it may have; it has to answer some first."""
+
+    wait_s = 5
+
+    def __init__(self, agent_id: str, most: int) -> None:
+        super().__init__(
+            f"the inbox of agent {agent_id} is full: {most} messages wait in it, as many as may; "
+            "send again when it has answered some (is a worker running, and the agent not paused?)"
+        )
+        self.agent_id = agent_id
+
+
+class StoreFilling(BlockwireError):
+    """The store's memory is nearly full: blocks can be edited, new messages and agents are refused."""
+
+    wait_s = 5
+
+    def __init__(self, used: int, bound: int) -> None:
+        filled = f"{used / 1e6:,.0f} of {bound / 1e6:,.0f} MB" if bound else "all it has"
+        super().__init__(
+            f"the store's memory is nearly full ({filled}): new messages and agents are refused, edits are "
+            "not; try again later, delete agents or runs, or raise maxmemory (or BLOCKWIRE_MAX_MEMORY_MB)"
+        )
+
+
 class NobodyCame(BlockwireError):
     """No worker took what was asked for; it was taken back and will not be done."""
 

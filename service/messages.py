@@ -21,11 +21,13 @@ import structlog
 from service.approvals import Approvals
 from service.catalog import Catalog
 from service.errors import Invalid
+from service.pressure import Pressure
 from service.queue import Queue
 from service.records.base import Page
 from service.records.ids import derived_id, new_id
 from service.records.messages import Message, NewMessage
 from service.records.runs import Run, RunOptions
+from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.messages import MessageStore, NotPending
 from service.store.runs import RunStore, again
@@ -39,12 +41,22 @@ ANSWER_TRIES = 5
 class Messages:
     """The room of messages."""
 
-    def __init__(self, store: StoreClient, queue: Queue, catalog: Catalog, approvals: Approvals) -> None:
+    def __init__(
+        self,
+        store: StoreClient,
+        settings: Settings,
+        queue: Queue,
+        catalog: Catalog,
+        approvals: Approvals,
+        pressure: Pressure,
+    ) -> None:
         self._store = MessageStore(store)
         self._runs = RunStore(store)
         self._queue = queue
         self._catalog = catalog
         self._approvals = approvals
+        self._pressure = pressure
+        self._inbox = settings.inbox_count
 
     async def send(
         self,
@@ -68,7 +80,7 @@ class Messages:
         The first of them may be that word; one that was given before is answered with the run it began.
         With an `errand`, its `kind` says what is asked of the agent's worker instead of an answer, and
         messages may be missing. Raises NotFound for the agent, Invalid for no messages or a word that does
-        not fit, UnknownModel for an override.
+        not fit, UnknownModel for an override; for what is new and no such word also InboxFull, StoreFilling.
         """
         if not messages and errand is None:
             raise Invalid("messages", "is empty; send at least one message")
@@ -125,7 +137,10 @@ class Messages:
         raise Invalid("messages", "the request is being answered by others; read the agent's messages")
 
     async def _send(self, ws: str, run: Run, waits: bool, retries: str | None = None) -> Run:
-        stored, ready = await self._store.send(ws, run, waits=waits, retries=retries)
+        filling = await self._pressure.refusal()
+        stored, ready = await self._store.send(
+            ws, run, waits=waits, retries=retries, most=self._inbox, filling=filling
+        )
         if ready is not None:
             await self._queue.nudge(ws, [ready])
         log.info("message.sent", workspace=ws, agent_id=run.agent_id, run_id=run.id, kind=run.kind)

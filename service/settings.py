@@ -57,6 +57,14 @@ class Settings(BaseModel):
     history_mb: int = Field(
         default=64, ge=1, description="BLOCKWIRE_HISTORY_MB: megabytes of text kept per block's history"
     )
+    inbox_count: int = Field(
+        default=10_000, ge=1, description="BLOCKWIRE_INBOX: unread messages that an agent may have"
+    )
+    max_memory_mb: int = Field(
+        default=0,
+        ge=0,
+        description="BLOCKWIRE_MAX_MEMORY_MB: what the store may hold; 0: the store's own maxmemory",
+    )
     change_count: int = Field(
         default=100_000, ge=10, description="BLOCKWIRE_CHANGES: changes kept per workspace"
     )
@@ -146,6 +154,8 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "history_count": ("BLOCKWIRE_HISTORY",),
     "history_days": ("BLOCKWIRE_HISTORY_DAYS",),
     "history_mb": ("BLOCKWIRE_HISTORY_MB",),
+    "inbox_count": ("BLOCKWIRE_INBOX",),
+    "max_memory_mb": ("BLOCKWIRE_MAX_MEMORY_MB",),
     "change_count": ("BLOCKWIRE_CHANGES",),
     "run_days": ("BLOCKWIRE_RUN_DAYS",),
     "model_timeout_s": ("BLOCKWIRE_MODEL_TIMEOUT",),

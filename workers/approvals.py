@@ -15,7 +15,10 @@ from service.records.ids import derived_id
 from service.records.messages import CallAnswer, Message, ToolCall, ToolReturn
 from service.records.runs import ModelReply, Run, Step
 from service.records.tools import Tool
+from service.tools.calls import shortened
 
+CLIENT_RETURN_CHARS = 1_000_000
+"""Of what a client's tool gave; one of ours may be allowed as much."""
 _UNFINISHED = "The run ended before the result of this call was known; it may have been carried out."
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 
@@ -76,7 +79,7 @@ def result_without_running(call: ToolCall, word: CallAnswer | None) -> ToolRetur
     if word is None:
         return None
     if word.result is not None:
-        return word.result
+        return word.result.model_copy(update={"text": shortened(word.result.text, CLIENT_RETURN_CHARS)})
     if word.approve:
         return None
     if word.reason == NOBODY:

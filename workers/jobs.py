@@ -13,7 +13,7 @@ from arq.worker import Retry
 
 from service.access import check_workspace
 from service.bootstrap import Service
-from service.errors import BlockwireError, LeaseLost, StoreUnreachable
+from service.errors import BlockwireError, InboxFull, LeaseLost, StoreFilling, StoreUnreachable
 from service.records.base import DEFAULT_WORKSPACE
 from service.records.ids import derived_id
 from service.records.messages import NewMessage
@@ -85,7 +85,8 @@ async def send_message(ctx: Context, agent_id: str, text: str, workspace: str = 
     """For services that speak arq: sends a text to an agent; the result is the run's id.
 
     The same job id gives the same run. A message that is refused fails its job, whose result
-    then says why: trying again would not help.
+    then says why: trying again would not help. Where it would, because an inbox or the store has no
+    room, the job waits.
     """
     service: Service = ctx["service"]
     run_id = derived_id("run", "job", workspace, ctx["job_id"])
@@ -96,6 +97,9 @@ async def send_message(ctx: Context, agent_id: str, text: str, workspace: str = 
         )
     except StoreUnreachable as failure:
         raise Retry(defer=RETRY_S) from failure
+    except (InboxFull, StoreFilling) as full:
+        log.warning("job.deferred", job_id=ctx["job_id"], agent_id=agent_id, error=str(full))
+        raise Retry(defer=full.wait_s) from full
     except BlockwireError as refusal:
         log.warning("job.refused", job_id=ctx["job_id"], agent_id=agent_id, error=str(refusal))
         raise

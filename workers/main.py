@@ -24,6 +24,7 @@ from workers.keeper import Keeper
 from workers.loop import Loop
 from workers.models.registry import Models
 from workers.questions import Questioner
+from workers.shrinker import Shrinker
 from workers.tools import agents, blocks, messages
 from workers.tools.custom import CustomTools
 from workers.tools.registry import Tools
@@ -75,7 +76,7 @@ async def _work(service: Service, pool: ArqRedis) -> None:
 
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop)
-    running = (keeper.run(), Dispatcher(service).run(), Caller(service).run())
+    running = (keeper.run(), Dispatcher(service).run(), Caller(service).run(), Shrinker(service).run())
     beside = [asyncio.create_task(one) for one in running]
     for task in beside:  # they never end by themselves; without them the process had better start anew
         task.add_done_callback(stop)

@@ -17,11 +17,12 @@ from rich.table import Table
 
 from service.entry import one_line_errors, settings_or_exit
 from service.logs import set_up_logs
+from service.pressure import Filling, Pressure
 from service.processes import store_for
 from service.settings import Settings
 from service.store.census import Kind, census
 from service.store.client import StoreClient
-from service.store.examine import address_of, risks_of, told_by, unseen_failovers
+from service.store.examine import address_of, risks_of, unseen_failovers
 from service.store.keys import SCHEMA_KEY, WORKSPACES_KEY
 
 _WIDTH_ELSEWHERE = 120
@@ -47,13 +48,14 @@ async def examine_store(settings: Settings) -> tuple[list[Finding], list[Kind]]:
         assert reachable.redis_url is not None
         store = StoreClient.connect(reachable.redis_url, connections=2)
         try:
-            told = await told_by(store)
+            told = await store.told()
             where = address_of(reachable.redis_url)
             findings = _findings(
                 told,
                 schema=await store.get(SCHEMA_KEY),
                 workspaces=sorted(await store.members(WORKSPACES_KEY)),
                 sync=await store.setting("appendfsync"),
+                filling=await Pressure(store, settings).measure(),
             )
             unseen = [
                 Finding("risk", f"{risk.what}; {risk.remedy}", good=False) for risk in unseen_failovers(told)
@@ -64,20 +66,23 @@ async def examine_store(settings: Settings) -> tuple[list[Finding], list[Kind]]:
 
 
 def _findings(
-    told: Mapping[str, Any], *, schema: str | None, workspaces: list[str], sync: str | None
+    told: Mapping[str, Any],
+    *,
+    schema: str | None,
+    workspaces: list[str],
+    sync: str | None,
+    filling: Filling,
 ) -> list[Finding]:
     name = "Valkey" if "valkey_version" in told else "Redis"
     version = told.get(f"{name.lower()}_version", "unknown")
-    most = int(told.get("maxmemory", 0))
     found = [
         Finding("server", f"{name} {version}, {told.get('redis_mode', 'standalone')}"),
         Finding("schema", schema or "none yet: nothing has been written here"),
         Finding("workspaces", ", ".join(workspaces) or "none"),
+        _memory(filling),
     ]
     if not told:
         return [Finding("server", "it does not tell (INFO)"), *found[1:]]
-    memory = f"{size(int(told.get('used_memory', 0)))} of {size(most) if most else 'no bound'}"
-    found.append(Finding("memory", memory))
     risks = risks_of(told)
     found += [Finding("risk", f"{risk.what}; set {risk.remedy}", good=False) for risk in risks]
     if not any("appendonly" in risk.remedy for risk in risks) and sync in _SYNCS:
@@ -89,6 +94,23 @@ def _findings(
     replicas = int(told.get("connected_slaves", 0))
     found.append(Finding("replicas", str(replicas) if replicas else "none: this machine holds the only copy"))
     return found
+
+
+def _memory(filling: Filling) -> Finding:
+    """How full the store is, and what is given up for it at the moment."""
+    if not filling.used:
+        return Finding(
+            "memory", "the store does not tell; what it refuses is taken for the sign that it is full"
+        )
+    if not filling.bound:
+        no_bound = "no bound: nothing is shed before the machine is full; set maxmemory"
+        return Finding("memory", f"{size(filling.used)} of {no_bound} or BLOCKWIRE_MAX_MEMORY_MB")
+    text = f"{size(filling.used)} of {size(filling.bound)} ({filling.share:.0%})"
+    if filling.refuses:
+        return Finding("memory", f"{text}: histories shrink, new messages and agents are refused", good=False)
+    if filling.shrinks:
+        return Finding("memory", f"{text}: histories shrink", good=False)
+    return Finding("memory", text, good=True)
 
 
 def show(console: Console, findings: list[Finding], kinds: list[Kind]) -> None:

@@ -23,6 +23,7 @@ from service.errors import (
     EditConflict,
     Expired,
     IdReused,
+    InboxFull,
     Invalid,
     KeyTaken,
     LabelTaken,
@@ -38,6 +39,7 @@ from service.errors import (
     NothingActive,
     PendingApproval,
     ScopeTooSmall,
+    StoreFilling,
     StoreUnreachable,
     StoreUnreadable,
     TooLate,
@@ -146,6 +148,10 @@ def _detail(status: int, opening: str = "", **headers: str) -> Callable[[Any], R
     return lambda error: Refusal(status, {"detail": f"{opening}{error}"}, sent)
 
 
+def _later(status: int, error: "TooManyRequests | InboxFull | StoreFilling") -> Refusal:
+    return Refusal(status, {"detail": str(error)}, {"retry-after": str(error.wait_s)})
+
+
 def _fixed(status: int, detail: str) -> Callable[[Any], Refusal]:
     return lambda error: Refusal(status, {"detail": detail})
 
@@ -203,7 +209,9 @@ REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
     Stranger: _detail(403),
     Unauthorized: lambda _: Refusal(401, {"detail": "Unauthorized"}, {"www-authenticate": "Bearer"}),
     ScopeTooSmall: _detail(403),
-    TooManyRequests: lambda error: Refusal(429, {"detail": str(error)}, {"retry-after": str(error.wait_s)}),
+    TooManyRequests: lambda error: _later(429, error),
+    InboxFull: lambda error: _later(429, error),
+    StoreFilling: lambda error: _later(503, error),
     LastToken: _detail(409, "CONFLICT: ", x_should_retry="false"),
     ClientGone: _fixed(499, "The client left before its answer"),
     Invalid: _invalid,

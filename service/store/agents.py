@@ -115,6 +115,9 @@ class AgentStore:
         if reply[0] != "ok":
             raise NotFound("block", reply[1])
 
+    async def exists(self, ws: str, agent_id: str) -> bool:
+        return await self._store.score(key(ws, "agents"), agent_id) is not None
+
     async def read_with_rev(self, ws: str, agent_id: str) -> tuple[Agent, str]:
         """The agent, and the number that an update must still find."""
         hash, context = await self._store.together(

@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from service.errors import AskCircle, LeaseLost, NotFound
+from service.errors import AskCircle, InboxFull, LeaseLost, NotFound, StoreFilling
 from service.records.messages import ToolReturn
 from service.records.runs import AskState, Lease, Ready, Run
 from service.store.client import StoreClient
 from service.store.keys import key
+from service.store.messages import INBOX_MOST
 from service.store.runs import record_of
 
 _RESULT = "result:"
@@ -21,9 +22,19 @@ class AskStore:
         self._store = store
 
     async def ask(
-        self, lease: Lease, run_id: str, asked: Run, wait_ms: int | None
+        self,
+        lease: Lease,
+        run_id: str,
+        asked: Run,
+        wait_ms: int | None,
+        *,
+        most: int = INBOX_MOST,
+        filling: StoreFilling | None = None,
     ) -> tuple[AskState, list[Ready]]:
-        """Sends once, and tells who became ready. Raises NotFound for the receiver, AskCircle."""
+        """Sends once, and tells who became ready. Raises NotFound for the receiver, AskCircle, InboxFull.
+
+        Raises `filling`, if it is given, for what was not sent before. A refusal is final: it is stored.
+        """
         key(lease.workspace, "agent", asked.agent_id)  # a model writes ids of any kind
         reply = await self._store.run(
             "message_ask",
@@ -35,6 +46,8 @@ class AskStore:
             asked.id,
             record_of(asked),
             "" if wait_ms is None else wait_ms,
+            most,
+            "1" if filling else "",
         )
         match reply:
             case ["fence"]:
@@ -43,6 +56,10 @@ class AskStore:
                 raise NotFound("agent", asked.agent_id)
             case ["circle", *agents]:
                 raise AskCircle(agents)
+            case ["full"]:
+                raise InboxFull(asked.agent_id, most)
+            case ["filling"]:
+                raise filling or StoreFilling(0, 0)
             case ["sent", generation, pool] if generation:
                 return "sent", [Ready(agent_id=asked.agent_id, generation=int(generation), pool=pool)]
         return cast(AskState, reply[0]), []

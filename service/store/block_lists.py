@@ -16,6 +16,10 @@ CHARS_AT_ONCE = 4_000_000
 CHARS_PER_ROW = 10_000
 """A longer value counts as several rows."""
 
+CHARS_SHOWN = 20_000_000
+"""Characters of values past which a page ends; the next begins behind its last row."""
+SHOWN_AT_ONCE = 50
+
 
 class BlockLists:
     """Which blocks there are, in pages."""
@@ -24,11 +28,21 @@ class BlockLists:
         self._store = store
 
     async def page(self, ws: str, query: BlockQuery, page: Page) -> list[Block]:
-        """One page of what a query asks for, by creation. Raises TooWide."""
+        """One page of what a query asks for, by creation; shorter where values are long. Raises TooWide."""
+        chars = 0
 
         async def read(ids: Sequence[str]) -> list[Block]:
-            hashes = await self._store.hashes([key(ws, "block", id) for id in ids])
-            return [to_block(hash) for hash in hashes if hash]
+            nonlocal chars
+            rows: list[Block] = []
+            for at in range(0, len(ids), SHOWN_AT_ONCE):
+                some = ids[at : at + SHOWN_AT_ONCE]
+                hashes = await self._store.hashes([key(ws, "block", id) for id in some])
+                rows += [to_block(hash) for hash in hashes if hash]
+                chars += sum(len(hash.get("value", "")) for hash in hashes)
+                if page.limit is not None and chars > CHARS_SHOWN:
+                    budget.is_heavy = True
+                    break
+            return rows
 
         budget = Budget() if page.limit is not None else Budget(None)
         terms = await block_terms(self._store, ws, query)

@@ -4,6 +4,7 @@ Texts go in and come out as str. A store that does not answer is StoreUnreachabl
 to callers, who decide for themselves what that means to them.
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
@@ -39,7 +40,8 @@ class StoreClient:
     """Commands on one store, for any workspace.
 
     `redis` is given by tests that stand a fake in its place; everybody else
-    says `StoreClient.connect(url)`.
+    says `StoreClient.connect(url)`. `full_at`: when, on the monotonic clock, the
+    store last refused a write because its memory was full.
     """
 
     def __init__(self, redis: "Redis", replicas: int = 0, wait_ms: int = 1000) -> None:
@@ -47,6 +49,7 @@ class StoreClient:
         self._replicas = replicas
         self._wait_ms = wait_ms
         self._scripts: dict[str, Script] = {}
+        self.full_at: float | None = None
 
     @classmethod
     def connect(
@@ -114,6 +117,7 @@ class StoreClient:
             await drop_idle(self._redis.connection_pool)
             raise StoreUnreachable(f"the store does not answer: {type(failure).__name__}") from failure
         except OutOfMemoryError as failure:
+            self.full_at = time.monotonic()
             raise StoreUnreachable("the store refuses writes: its memory is full") from failure
         except ResponseError as failure:
             if str(failure).startswith(_REFUSING):
@@ -261,8 +265,30 @@ class StoreClient:
             _COMMANDS[name](pipe, args)
         return cast(list[Any], await self._guard(pipe.execute))
 
+    async def told(self) -> Mapping[str, Any]:
+        """As `info`; {} where the server does not tell."""
+        try:
+            return await self.info()
+        except ResponseError:
+            return {}
+
     async def info(self) -> Mapping[str, Any]:
         return cast(Mapping[str, Any], await self._guard(self._redis.info))
+
+    async def memory(self) -> tuple[int, int] | None:
+        """Bytes in use that count against the store's bound, and that bound (0: none or not told).
+
+        None where the server tells neither of its two ways (managed ones, ACLs).
+        """
+        try:
+            told = await self._guard(lambda: self._redis.info("memory"))
+            return told["used_memory"] - told.get("mem_not_counted_for_evict", 0), told.get("maxmemory", 0)
+        except (ResponseError, KeyError):
+            pass
+        try:
+            return int((await self._guard(self._redis.memory_stats))["total.allocated"]), 0
+        except (ResponseError, KeyError):
+            return None
 
     async def setting(self, name: str) -> str | None:
         """A server setting, or None where the server does not tell (managed services often do not)."""

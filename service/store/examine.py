@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from redis.exceptions import ResponseError
 
 from service.errors import Invalid, StoreUnreachable
 from service.store.client import StoreClient
@@ -77,7 +76,7 @@ async def _ask(variable: str, url: str) -> Mapping[str, Any]:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await store.ping()
-                return await told_by(store)
+                return await store.told()
         finally:
             await store.close()
     except TimeoutError:
@@ -86,14 +85,6 @@ async def _ask(variable: str, url: str) -> Mapping[str, Any]:
         raise _unreachable(variable, url, str(error.__cause__).rstrip(".")) from error
     except (ValueError, TypeError) as error:  # redis-py's two ways to refuse an option
         raise Invalid(variable, f"what follows the ? cannot be used ({error}); correct or drop it") from None
-
-
-async def told_by(store: StoreClient) -> Mapping[str, Any]:
-    """What a server tells of itself (INFO); {} where it, or its access list, does not let it."""
-    try:
-        return await store.info()
-    except ResponseError:
-        return {}
 
 
 def _unreachable(variable: str, url: str, reason: str) -> StoreUnreachable:

@@ -84,6 +84,12 @@ KEYS: dict[str, Key] = {
     "block": Key("block:", "hash", "blocks", "when deleted"),
     "block_agents": Key("block:", "zset: agent by seq", "blocks", WITH_BLOCK, ":agents"),
     "block_history": Key("block:", "stream, id = <version>-0", "blocks", WITH_BLOCK, ":history"),
+    "shrinking": _single(
+        "shrinking",
+        "hash: halvings, after, runs_after (how far the past was shortened for want of memory)",
+        "shrinking",
+        "a minute after the last bite",
+    ),
     "edit": Key("edit:", "string: outcome (JSON)", "blocks", "after 24 h, or past the last 10,000"),
     "edits": _single("edits", "zset: edit id by ms", "blocks", "trimmed to 10,000"),
     "request": Key(

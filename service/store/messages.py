@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 
-from service.errors import AgentBusy, NotFound, PendingApproval
+from service.errors import AgentBusy, InboxFull, NotFound, PendingApproval, StoreFilling
 from service.records.base import Page
 from service.records.messages import Message
 from service.records.runs import Ready, Run
@@ -19,6 +19,9 @@ def body_of(message: Message, *, stamped: bool = False) -> str:
     return message.model_dump_json(exclude=None if stamped else {"created_at"}, exclude_defaults=True)
 
 
+INBOX_MOST = 10_000
+
+
 class NotPending(Exception):
     """The request that was to be answered is not the one that is pending."""
 
@@ -30,12 +33,20 @@ class MessageStore:
         self._store = store
 
     async def send(
-        self, ws: str, run: Run, *, waits: bool = True, retries: str | None = None
+        self,
+        ws: str,
+        run: Run,
+        *,
+        waits: bool = True,
+        retries: str | None = None,
+        most: int = INBOX_MOST,
+        filling: StoreFilling | None = None,
     ) -> tuple[Run, Ready | None]:
         """The run as it is stored, also if it was known before; and whether its agent became ready.
 
         While a request is pending a run that does not answer it waits, or is refused (PendingApproval).
-        `retries`: the failed run that it tries again. Raises NotPending for an answer that comes too late.
+        `retries`: the failed run that it tries again. Raises NotPending for an answer that comes too late,
+        InboxFull past `most` unread ones, and `filling`, if it is given, for a run that is new and no answer.
         """
         answer = run.messages[0].answer if run.messages else None
         answers = None if answer is None else answer.request_id
@@ -49,11 +60,17 @@ class MessageStore:
             "1" if run.callback_url else "",
             answers or ("wait" if waits else "refuse"),
             retries or "",
+            most,
+            "1" if filling else "",
         )
         if reply[0] == "missing":
             raise NotFound("agent", run.agent_id)
         if reply[0] == "known":
             return to_run(flat(reply[1])), None
+        if reply[0] == "full":
+            raise InboxFull(run.agent_id, most)
+        if reply[0] == "filling" and filling is not None:
+            raise filling
         if reply[0] == "pending":
             if answers is not None:
                 raise NotPending

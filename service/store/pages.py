@@ -54,6 +54,8 @@ class Budget:
     def __init__(self, rows: int | None = ROWS_AT_MOST) -> None:
         self._rows = rows
         self.looked = 0
+        self.is_heavy = False
+        """Set by who reads rows: those that were read last are as much as a page may hold, and end it."""
 
     def spend(self, rows: int) -> None:
         """Counts rows that were read; a long text counts as several."""
@@ -188,7 +190,7 @@ async def rows_of(
     shown: dict[str, Place] = {}
     most = IDS_CHUNK if keep is None else CHUNK
     size = CHUNK if page.limit is None else min(CHUNK, max(page.limit, 1))
-    while not walk.ended and (page.limit is None or len(rows) < page.limit):
+    while not walk.ended and not budget.is_heavy and (page.limit is None or len(rows) < page.limit):
         left = budget.left(walk.looked)
         if left == 0:
             if rows:
@@ -198,7 +200,7 @@ async def rows_of(
         if keep is not None:
             budget.spend(len(ids))
             ids = await keep(ids)
-        while ids and (page.limit is None or len(rows) < page.limit):
+        while ids and not budget.is_heavy and (page.limit is None or len(rows) < page.limit):
             some = CHUNK if page.limit is None else min(CHUNK, page.limit - len(rows))
             rows += await read(ids[:some])
             shown |= {id: walk.places[id] for id in ids[:some]}

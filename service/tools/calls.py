@@ -86,3 +86,10 @@ def _wrong(name: str, error: ValidationError) -> ToolArgumentsWrong:
     return ToolArgumentsWrong(
         name, f"argument {argument!r} {problem['msg'].removeprefix('Input ')}", argument
     )
+
+
+def shortened(text: str, limit: int) -> str:
+    """What of a result a model is shown."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}\n[cut: the first {limit} of {len(text)} characters]"

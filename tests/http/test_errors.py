@@ -49,6 +49,12 @@ def refused(error: Exception) -> Refusal:
         (errors.ScopeTooSmall("write", "read"), 403, "this needs a token of scope write; yours has the"),
         (errors.ScopeTooSmall("admin", None), 403, "this needs a token of scope admin; there are no tokens"),
         (errors.TooManyRequests(60, 7), 429, "this token may send 60 requests per minute; try again in 7 s"),
+        (errors.InboxFull("agent-1", 7), 429, "the inbox of agent agent-1 is full: 7 messages wait in it"),
+        (
+            errors.StoreFilling(95_000_000, 10**8),
+            503,
+            "the store's memory is nearly full (95 of 100 MB): new",
+        ),
         (errors.LastToken("token-1"), 409, "CONFLICT: token-1 is the last token"),
         (ClientGone(), 499, "The client left"),
         (errors.Invalid("name", "too odd"), 400, "INVALID_ARGUMENT: name: too odd"),
@@ -175,3 +181,8 @@ def test_of_very_many_faults_the_first_ten_are_told() -> None:
     text = fault({"inners": [{}] * 30, "name": "x"})
     assert text.count("Field required") == 10
     assert text.endswith("; and 20 more")
+
+
+@pytest.mark.parametrize("error", [errors.InboxFull("agent-1", 7), errors.StoreFilling(95, 100)])
+def test_what_waiting_cures_says_for_how_long_and_may_be_repeated(error: Exception) -> None:
+    assert refused(error).headers == {"retry-after": "5"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.errors import AskCircle, NotFound
+from service.errors import AskCircle, InboxFull, NotFound, StoreFilling
 from service.records.agents import Agent
 from service.records.messages import ToolReturn
 from service.records.runs import AskState, Lease, Ready, Run
@@ -389,3 +389,30 @@ async def test_what_a_call_decided_first_stands(team: Team) -> None:
     assert await one.asks.decide(one.lease, one.run.id, 0, ["agent-2"]) == ["agent-1"]
     assert await one.asks.decide(one.lease, one.run.id, 1, []) == []
     assert await one.asks.results(WS, one.run.id) == {}
+
+
+async def test_a_full_inbox_is_told_to_the_agent_that_asks_and_again_after_a_takeover(team: Team) -> None:
+    asker, other = await at_work(team), await team.agent()
+    await team.send(other)
+    run = Run(id="run-asked", agent_id=other.id, created_at=0)
+    for most in (1, 10):  # what a call was told once it is told always, though there is room by now
+        with pytest.raises(InboxFull):
+            await asker.asks.ask(asker.lease, asker.run.id, run, LONG_MS, most=most)
+    assert await asker.awaited() == {}
+    assert (await asker.asks.ask(asker.lease, asker.run.id, run.model_copy(update={"id": "run-2"}), None))[
+        0
+    ] == "sent"
+
+
+async def test_a_store_that_fills_takes_no_new_message_of_an_agent_but_knows_the_old(team: Team) -> None:
+    asker, other = await at_work(team), await team.agent()
+    filling = StoreFilling(95, 100)
+    assert await asker.ask(other, "run-old") == "sent"
+    run = Run(id="run-old", agent_id=other.id, created_at=0)
+    told = await asker.asks.ask(asker.lease, asker.run.id, run, LONG_MS, filling=filling)
+    assert told == ("open", [])
+    new = run.model_copy(update={"id": "run-new"})
+    with pytest.raises(StoreFilling):
+        await asker.asks.ask(asker.lease, asker.run.id, new, LONG_MS, filling=filling)
+    with pytest.raises(StoreFilling):
+        await asker.asks.ask(asker.lease, asker.run.id, new, LONG_MS)

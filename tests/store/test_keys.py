@@ -104,6 +104,7 @@ async def one_of_everything(team: Team) -> set[str]:
     fields = IdentityFields(identifier_key="k", name="n", identity_type="user", agent_ids=[agent.id])
     await service.identities.create(WS, fields)
     await service.agents.find(WS, AgentQuery(order_by="updated_at"), Page())
+    await service.shrinking.histories(WS)
     await service.blocks.delete(WS, (await team.block()).id, ALICE)
     return await team.names()
 

@@ -1,6 +1,7 @@
 """Lists of blocks, agents, runs, steps: indexes follow what they are of; what none answers is bounded."""
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -297,3 +298,19 @@ async def test_the_places_of_so_many_deleted_rows_are_kept(team: Team) -> None:
     gone = await team.store.hash(key(WS, "gone", "blocks"))
     assert set(gone) == {later.id}
     assert await team.redis.ttl(order) > 0
+
+
+async def test_a_page_of_long_blocks_ends_early_and_the_next_goes_on_behind_it(team: Team) -> None:
+    """So that a list of a hundred thousand long blocks is never held as a whole."""
+    blocks = [await team.block(f"{number}" * 500_000, limit=500_000) for number in range(1, 10)]
+    blocks += [await team.block("short") for _ in range(3)]
+    seen: list[str] = []
+    sizes: list[int] = []
+    with patch.object(block_lists, "SHOWN_AT_ONCE", 2), patch.object(block_lists, "CHARS_SHOWN", 1_900_000):
+        while page := await team.service.blocks.find(
+            WS, BlockQuery(), Page(limit=10_000, after=seen[-1] if seen else None)
+        ):
+            seen += [block.id for block in page]
+            sizes.append(len(page))
+    assert seen == [block.id for block in blocks]
+    assert sizes == [4, 4, 4]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from service.errors import NotFound
+from service.errors import InboxFull, NotFound, StoreFilling
 from service.records.base import Page
-from service.records.messages import Message, NewMessage, Reasoning, ToolCall
+from service.records.messages import Answer, Message, NewMessage, Reasoning, ToolCall
 from service.records.runs import Run
 from service.store.keys import key
 from service.store.messages import MessageStore, body_of
@@ -50,6 +50,60 @@ async def test_the_same_run_again_changes_nothing(team: Team, messages: MessageS
     before = await team.everything()
     assert await messages.send(WS, a_run(agent.id)) == (first, None)
     assert await team.everything() == before
+
+
+async def test_an_inbox_takes_so_many_messages_and_the_next_when_one_was_read(
+    team: Team, messages: MessageStore
+) -> None:
+    agent = await team.agent()
+    for number in range(3):
+        await messages.send(WS, a_run(agent.id, f"run-{number}"), most=3)
+    before = await team.everything()
+    with pytest.raises(InboxFull, match="3 messages wait in it"):
+        await messages.send(WS, a_run(agent.id, "run-x"), most=3)
+    assert (await messages.send(WS, a_run(agent.id, "run-1"), most=3))[0].id == "run-1"
+    assert await team.everything() == before
+    await team.working(agent)
+    await messages.send(WS, a_run(agent.id, "run-x"), most=3)
+    assert await team.store.items(key(WS, "agent_inbox", agent.id)) == ["run-1", "run-2", "run-x"]
+
+
+async def test_a_store_that_fills_takes_nothing_new_and_knows_what_it_has(
+    team: Team, messages: MessageStore
+) -> None:
+    agent = await team.agent()
+    first, _ = await messages.send(WS, a_run(agent.id))
+    before = await team.everything()
+    with pytest.raises(StoreFilling, match="95 of 100 MB"):
+        await messages.send(WS, a_run(agent.id, "run-2"), filling=StoreFilling(95_000_000, 100_000_000))
+    assert await messages.send(WS, a_run(agent.id), filling=StoreFilling(95, 100)) == (first, None)
+    assert await team.everything() == before
+
+
+async def test_the_word_that_an_agent_waits_for_finds_its_way_into_a_full_inbox(
+    team: Team, messages: MessageStore
+) -> None:
+    agent, request = await team.asked("call_0")
+    await messages.send(WS, a_run(agent.id, "run-waits"), most=1)
+    answer = NewMessage(role="approval", content="", answer=Answer(request_id=request.id, approve=True))
+    run = a_run(agent.id, "run-word").model_copy(update={"messages": [answer]})
+    await messages.send(WS, run, most=1, filling=StoreFilling(95, 100))
+    assert await team.store.items(key(WS, "agent_inbox", agent.id)) == ["run-word", "run-waits"]
+
+
+async def test_a_wake_up_finds_its_way_into_a_full_inbox_and_later_ones_join_it(team: Team) -> None:
+    block = await team.block()
+    agent = await team.agent()
+    await team.subscribe(agent, block_id=block.id)
+    messages = MessageStore(team.store)
+    await messages.send(WS, a_run(agent.id), most=1)
+    for number in range(3):
+        cursor = await team.service.subscriptions.cursor(WS)
+        await team.edit(block, "append", "!")
+        changes = await team.service.subscriptions.changes_after(WS, cursor, 100)
+        wake = await team.wake(agent, f"run-wake-{number}", changes)
+        await team.service.subscriptions.wake(WS, cursor, changes[-1].id, [wake])
+    assert await team.store.items(key(WS, "agent_inbox", agent.id)) == ["run-1", "run-wake-0"]
 
 
 async def test_a_message_to_nobody_is_refused(team: Team, messages: MessageStore) -> None:

@@ -605,3 +605,14 @@ async def test_a_word_that_comes_as_the_time_ends_is_heard_or_not_but_never_both
     heard = not isinstance(first, Invalid)
     assert await bench.text("notes") == ("top\nseen" if heard else "top")
     assert len(await bench.service.runs.find(WS, agent.id, Page())) == 2
+
+
+async def test_what_a_clients_tool_gave_is_cut_at_a_million_characters_and_the_model_is_told(
+    bench: Bench,
+) -> None:
+    agent = await bench.agent()
+    await bench.tell(agent, calls(LS), says("Long."), client_tools=CLIENT)
+    run = await answer(bench, agent, result("x" * 1_500_000), client_tools=CLIENT)
+    [given] = [one for message in await bench.messages(run) for one in message.tool_returns]
+    assert len(given.text) < 1_000_100
+    assert given.text.endswith("x\n[cut: the first 1000000 of 1500000 characters]")

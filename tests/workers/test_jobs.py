@@ -9,7 +9,7 @@ import pytest
 from arq.worker import Retry
 from structlog.testing import capture_logs
 
-from service.errors import Invalid, NotFound, StoreUnreachable
+from service.errors import InboxFull, Invalid, NotFound, StoreFilling, StoreUnreachable
 from service.records.agents import Agent
 from service.records.base import Page
 from tests.workers.bench import WS, Bench, call, calls, says
@@ -218,6 +218,16 @@ async def test_a_message_is_tried_again_when_the_store_is_away(
     monkeypatch.setattr(bench.service.messages, "send", raises(StoreUnreachable("gone")))
     with pytest.raises(Retry):
         await jobs.send_message(ctx, "agent-1", "Hello.")
+
+
+@pytest.mark.parametrize("refusal", [InboxFull("agent-1", 3), StoreFilling(95, 100)])
+async def test_a_message_by_job_waits_in_the_queue_while_there_is_no_room_for_it(
+    bench: Bench, ctx: dict[str, Any], monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    monkeypatch.setattr(bench.service.messages, "send", raises(refusal))
+    with pytest.raises(Retry) as again:
+        await jobs.send_message(ctx, "agent-1", "Hello.")
+    assert again.value.defer_score == 5000
 
 
 async def test_a_message_by_job_waits_for_an_agent_that_waits_for_its_caller(

@@ -22,6 +22,8 @@ from workers.models.base import Emit, ModelError, ignore
 from workers.models.failures import Provider
 
 LONGEST_PAUSE_S = 30.0
+ANSWER_CHARS = 8_000_000
+"""Of one call, attempts that broke off included: several times what the longest answers have."""
 _FIRST_PAUSE_S = 0.25
 
 Event = TypeVar("Event")
@@ -96,7 +98,7 @@ async def persist(
     retries: int,
 ) -> ModelReply:
     """The first attempt's reply that is complete, within the deadline."""
-    told = _Told(emit)
+    told = _Told(emit, provider)
     try:
         async with asyncio.timeout(timeout_s) as deadline:
             count = 0
@@ -125,12 +127,18 @@ async def no_long_pause(response: httpx2.Response) -> None:
 
 
 class _Told:
-    """An Emit that remembers whether anybody heard anything."""
+    """An Emit that remembers whether anybody heard anything, and ends an answer without end."""
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, emit: Emit, provider: Provider) -> None:
         self._emit = emit
+        self._provider = provider
+        self._chars = 0
         self.anything = False
 
     async def __call__(self, piece: Piece) -> None:
+        self._chars += len(piece.text)
+        if self._chars > ANSWER_CHARS:
+            words = f"answered with more than {ANSWER_CHARS:,} characters, which no model of its means to"
+            raise self._provider.failed("llm_error", words)
         self.anything = self._emit is not ignore
         await self._emit(piece)

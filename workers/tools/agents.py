@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from service.agent_types import type_of
-from service.errors import AskCircle, NotFound
+from service.errors import AskCircle, InboxFull, NotFound, StoreFilling
 from service.records.agents import AgentQuery
 from service.records.base import Page
 from service.records.ids import derived_id
@@ -62,7 +62,7 @@ async def send_to_matching(context: ToolContext, given: TaggedMessageArguments) 
     for receiver in receivers:
         try:
             states[receiver] = await _ask(context, receiver, _run_id(effect, receiver), given.message)
-        except (AskCircle, NotFound) as refusal:
+        except (AskCircle, InboxFull, NotFound, StoreFilling) as refusal:
             replies[receiver] = [_error(refusal)]
     _wait_if_open(states)
     for receiver, state in states.items():

@@ -21,8 +21,8 @@ from service.errors import (
     StoreUnreachable,
 )
 from service.records.messages import ToolCall, ToolReturn
-from service.records.tools import Tool, ToolOutcome, ToolRequest
-from service.tools.calls import ToolArgumentsWrong, parse_arguments
+from service.records.tools import ToolOutcome, ToolRequest
+from service.tools.calls import ToolArgumentsWrong, parse_arguments, shortened
 from workers.tools.context import Handler, ToolContext, ToolFailed
 from workers.tools.custom import CustomTools
 
@@ -51,7 +51,7 @@ class Tools:
             raise
         except BlockwireError as refusal:
             return _failed(call, refusal, context.parts)
-        return ToolReturn(tool_call_id=call.id, name=call.name, text=_cut(tool, text))
+        return ToolReturn(tool_call_id=call.id, name=call.name, text=shortened(text, tool.return_char_limit))
 
     async def run_alone(self, request: ToolRequest) -> ToolOutcome:
         """What a tool with a source gave to a person who asked for one call of it."""
@@ -101,10 +101,3 @@ def _in_words(refusal: BlockwireError) -> tuple[str, str]:
                 f"insert_line must be between 0 (the top) and {refusal.lines} (the end), or -1 for the end"
             )
     return "ValueError", str(refusal)
-
-
-def _cut(tool: Tool, text: str) -> str:
-    limit = tool.return_char_limit
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]}\n[cut: the first {limit} of {len(text)} characters]"

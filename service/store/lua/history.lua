@@ -15,7 +15,8 @@ local function weight(fields)
   return bytes
 end
 
--- forget(block, keep, bytes): the oldest entries that are too many, too old or too heavy go. Returns the bytes left.
+-- forget(block, keep, bytes): the oldest entries that are too many, too old or too heavy go, TRIM_MOST at once.
+-- Returns the bytes left and how many went.
 local function forget(block, keep, bytes)
   local entries, ms, most = string.match(keep, '^(%d+) (%d+) (%d+)$')
   local history = K.block_history(block)
@@ -29,7 +30,7 @@ local function forget(block, keep, bytes)
     redis.call('XDEL', history, oldest[1])
     bytes, count, gone = bytes - weight(oldest[2]), count - 1, gone + 1
   end
-  return bytes
+  return bytes, gone
 end
 
 local function remember(block, version, entry, value, keep)
@@ -50,6 +51,6 @@ local function remember(block, version, entry, value, keep)
   redis.call('XADD', K.block_history(block), string.format('%d-0', version), unpack(fields))
   local bytes = redis.call('HINCRBY', K.block(block), 'history_bytes', weight(fields))
   if version % TRIM_EVERY == 0 or bytes > tonumber(string.match(keep, '%d+$')) then
-    redis.call('HSET', K.block(block), 'history_bytes', string.format('%d', forget(block, keep, bytes)))
+    redis.call('HSET', K.block(block), 'history_bytes', string.format('%d', (forget(block, keep, bytes))))
   end
 end

@@ -2,8 +2,10 @@
 -- for whom, unless that would close a circle. The same message again sends nothing and tells how it stands.
 --
 -- ARGV  1 agent  2 generation  3 run  4 receiver  5 run of the receiver  6 its record as JSON  7 ms its reply is awaited, or ''
+--       8 runs that an inbox may hold  9 '1': nothing new (see send.lua)
 -- Reply {'sent', generation or '', pool}  {'open'}  {'ended'}  {'late'} (open, and no longer awaited)  {'gone'} (deleted)
---       {'missing'} (no such receiver)  {'circle', receiver, …} (who waits for whom, up to the asking agent)  {'fence'}
+--       {'missing'} (no such receiver)  {'circle', receiver, …} (who waits for whom, up to the asking agent)  {'full'}
+--       {'filling'}  {'fence'}
 -- include: fence
 -- include: send
 local LOOKED_AT = 1000
@@ -55,6 +57,8 @@ if known then return as_it_stands(known) end
 if redis.call('EXISTS', K.agent(receiver)) == 0 then return refused({'missing'}) end
 local path = ARGV[7] ~= '' and circle()
 if path then return refused({'circle', unpack(path)}) end
+local refusal = no_room(receiver, ARGV[8], ARGV[9])
+if refusal then return refused(refusal) end
 local woken = send(receiver, asked, ARGV[6], '') or {'', ''}
 if ARGV[7] == '' then
   redis.call('HSET', K.run_calls(run), 'asked:' .. asked, '0')

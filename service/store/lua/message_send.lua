@@ -4,9 +4,9 @@
 --
 -- ARGV  1 agent  2 run  3 record as JSON  4 '1' if what the run says is to be kept for streams
 --       5 '1' if it has a callback  6 'wait' or 'refuse' while a request is pending, or the request that it answers
---       7 the failed run that it tries again, or ''
+--       7 the failed run that it tries again, or ''  8 runs that an inbox may hold  9 '1': nothing new (see send.lua)
 -- Reply {'ok', created_at, generation or '', pool}  {'known', hash as a flat list} {'missing'} (no such agent)
---       {'pending', request or ''} (refused: this one is pending, or none)
+--       {'pending', request or ''} (refused: this one is pending, or none)  {'full'}  {'filling'} (an answer never is)
 -- include: send
 local agent, run, pending = ARGV[1], ARGV[2], ARGV[6]
 if redis.call('EXISTS', K.run(run)) == 1 then return {'known', redis.call('HGETALL', K.run(run))} end
@@ -16,6 +16,8 @@ local request = redis.call('HGET', state, 'pending')
 local answers = pending ~= 'wait' and pending ~= 'refuse'
 if answers and request ~= pending then return {'pending', request or ''} end
 if pending == 'refuse' and request then return {'pending', request} end
+local refusal = not answers and no_room(agent, ARGV[8], ARGV[9])
+if refusal then return refusal end
 if answers then
   redis.call('HDEL', state, 'pending')
   redis.call('HSET', state, 'answered_by', run)

@@ -1,6 +1,7 @@
 -- run_end(agent, run, stop_reason, status, error, keep): the end of a run, once; its caller is rung, and an agent that
 -- waited for it alone goes on (woken, in awaits.lua). What only a worker needed goes at once.
--- keep: seconds until all that belongs to the run goes. Past RUNS_KEPT runs of an agent the oldest go at once.
+-- keep: seconds until all that belongs to the run goes. Past RUNS_KEPT runs of an agent
+-- the oldest go at once; those that wait in its inbox are not counted, or they would push out what has just ended.
 -- include: clock
 -- include: output
 -- include: awaits
@@ -84,7 +85,7 @@ local function run_end(agent, run, stop_reason, status, error, keep)
   for _, part in ipairs(parts_of(run)) do redis.call('EXPIRE', part, keep) end
   redis.call('EXPIRE', K.run_output(run), OUTPUT_SECONDS)
   for _, step in ipairs(redis.call('LRANGE', K.run_steps(run), 0, -1)) do redis.call('EXPIRE', K.step(step), keep) end
-  if redis.call('ZCARD', K.agent_runs(agent)) > RUNS_KEPT then
+  if redis.call('ZCARD', K.agent_runs(agent)) - redis.call('LLEN', K.agent_inbox(agent)) > RUNS_KEPT then
     local oldest = redis.call('ZRANGE', K.agent_runs(agent), 0, 0)[1]
     local status_of_oldest = redis.call('HGET', K.run(oldest), 'status')
     if status_of_oldest ~= 'created' and status_of_oldest ~= 'running' then

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from service.commands import doctor
 from service.commands.doctor import Finding, as_json, show, size
+from service.pressure import Filling
 from service.settings import Settings
 from service.store.census import Kind
 from tests.store.team import Team
@@ -79,22 +80,47 @@ def test_programs_get_json() -> None:
     ],
 )
 def test_what_could_lose_data_is_bad(told: dict[str, object], sync: str | None, bad: list[str]) -> None:
-    findings = doctor._findings(told, schema="1", workspaces=["default"], sync=sync)
+    findings = doctor._findings(told, schema="1", workspaces=["default"], sync=sync, filling=Filling())
     found = [finding.found for finding in findings if finding.good is False]
     assert len(found) == len(bad)
     assert all(word in text for word, text in zip(bad, found, strict=True))
 
 
 def test_the_only_copy_and_the_bound_are_facts() -> None:
-    told = {"connected_slaves": 2, "maxmemory": 1_000_000, "used_memory": 500_000, "valkey_version": "9.1"}
-    facts = {f.what: f.found for f in doctor._findings(told, schema=None, workspaces=[], sync=None)}
+    told = {"connected_slaves": 2, "valkey_version": "9.1"}
+    findings = doctor._findings(
+        told, schema=None, workspaces=[], sync=None, filling=Filling(500_000, 1_000_000)
+    )
+    facts = {finding.what: finding.found for finding in findings}
     assert facts == {
         "server": "Valkey 9.1, standalone",
         "schema": "none yet: nothing has been written here",
         "workspaces": "none",
-        "memory": "500 kB of 1.0 MB",
+        "memory": "500 kB of 1.0 MB (50%)",
         "replicas": "2",
     }
+
+
+@pytest.mark.parametrize(
+    ("filling", "words", "good"),
+    [
+        (Filling(79, 100), "79 B of 100 B (79%)", True),
+        (Filling(80, 100), "80 B of 100 B (80%): histories shrink", False),
+        (
+            Filling(90, 100),
+            "90 B of 100 B (90%): histories shrink, new messages and agents are refused",
+            False,
+        ),
+        (Filling(90), "90 B of no bound: nothing is shed before the machine is full; set maxmemory or", None),
+        (Filling(), "the store does not tell", None),
+    ],
+)
+def test_how_full_the_store_is_and_what_is_given_up_for_it(
+    filling: Filling, words: str, good: bool | None
+) -> None:
+    finding = doctor._memory(filling)
+    assert finding.found.startswith(words)
+    assert finding.good is good
 
 
 class TestTheCommand:

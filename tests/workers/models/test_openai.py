@@ -479,3 +479,13 @@ def test_the_environment_does_not_change_where_requests_go(monkeypatch: pytest.M
     monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere.invalid/v1")
     model = OpenAIModel(api_key="k", base_url=None, timeout_s=1, retries=0)
     assert str(model._client.base_url).rstrip("/") == "https://api.openai.com/v1"
+
+
+async def test_an_answer_without_end_is_given_up(
+    standin: Standin, model: OpenAIModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "ANSWER_CHARS", 1000)
+    standin.will(Answer(text="on and on " * 200))
+    error = await failure(model)
+    assert error.type == "llm_error"
+    assert "answered with more than 1,000 characters" in error.message

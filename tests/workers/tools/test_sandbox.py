@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import time
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,17 @@ async def test_a_long_result_is_cut_with_a_note() -> None:
     assert outcome.text == "yyyyyyyyyy\n[cut: the first 10 of 3000 characters]"
     listed = await run("return list(range(100))", most_chars=10)
     assert (listed.value, listed.text.splitlines()[0]) == (None, "[0, 1, 2, ")
+
+
+async def test_of_fifty_megabytes_the_worker_holds_what_it_shows() -> None:
+    tracemalloc.start()
+    try:
+        outcome = await run("return 'y' * 50_000_000", most_chars=50_000)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert outcome.text.endswith("y\n[cut: the first 50000 of 50000000 characters]")
+    assert most < 5_000_000
 
 
 async def test_more_output_than_is_kept_is_dropped_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
