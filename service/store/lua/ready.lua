@@ -3,8 +3,25 @@
 -- raise(agent): the same whatever its state was: whoever held the lease is fenced off.
 -- A generation belongs to the line of writes it was raised on. On a new one it goes on from the clock: a count that
 -- a failover has set back would be given twice, to a worker of before and to one of after.
+-- line_up(agent, pool), taken(agent): an agent waits for a worker of that pool, and does no longer. Since when, each pool
+-- knows for itself: `ready` tells when an agent was named last.
 -- include: clock
 -- include: lineage
+local POOLS_MOST = 200
+local POOL_SECONDS = 86400
+
+local function line_up(agent, pool)
+  redis.call('ZADD', K.ready(), MILLIS, agent)
+  redis.call('ZADD', K.queued(pool), 'NX', MILLIS, agent)
+  if redis.call('SCARD', K.pools()) < POOLS_MOST then redis.call('SADD', K.pools(), pool) end
+  redis.call('EXPIRE', K.pools(), POOL_SECONDS)
+end
+
+local function taken(agent)
+  redis.call('ZREM', K.ready(), agent)
+  redis.call('ZREM', K.queued(redis.call('HGET', K.agent_state(agent), 'pool') or 'default'), agent)
+end
+
 local function raise(agent)
   local state = K.agent_state(agent)
   local known = redis.call('HMGET', state, 'generation', 'lineage')
@@ -13,8 +30,9 @@ local function raise(agent)
   local generation = string.format('%.0f', next)
   redis.call('HSET', state, 'generation', generation, 'lineage', lineage(), 'status', 'ready', 'worker', '')
   redis.call('ZREM', K.leases(), agent)
-  redis.call('ZADD', K.ready(), MILLIS, agent)
-  return {generation, redis.call('HGET', state, 'pool') or 'default'}
+  local pool = redis.call('HGET', state, 'pool') or 'default'
+  line_up(agent, pool)
+  return {generation, pool}
 end
 
 local function mark_ready(agent)
