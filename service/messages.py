@@ -24,6 +24,7 @@ import structlog
 from service.approvals import Approvals
 from service.catalog import Catalog
 from service.errors import Invalid
+from service.metrics import Metrics
 from service.queue import Queue
 from service.records.base import Page
 from service.records.ids import derived_id, new_id
@@ -44,7 +45,10 @@ ANSWER_TRIES = 5
 class Messages:
     """The room of messages."""
 
-    def __init__(self, store: StoreClient, queue: Queue, catalog: Catalog, approvals: Approvals) -> None:
+    def __init__(
+        self, store: StoreClient, queue: Queue, catalog: Catalog, approvals: Approvals, metrics: Metrics
+    ) -> None:
+        self._metrics = metrics
         self._store = MessageStore(store)
         self._runs = RunStore(store)
         self._queue = queue
@@ -147,6 +151,7 @@ class Messages:
         stored, ready = await self._store.send(ws, run, waits=waits, retries=retries, due=when.told())
         if ready is not None:
             await self._queue.nudge(ws, [ready])
+        self._metrics.messages.add(run.kind)
         log.info("message.sent", workspace=ws, agent_id=run.agent_id, run_id=run.id, kind=run.kind)
         return stored
 

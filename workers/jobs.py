@@ -54,6 +54,7 @@ async def _carry(ctx: Context, lease: Lease, first: OpenRun) -> None:
         if not keeper.has_lost(task):
             await _hand_back(ctx["service"], lease)
     except LeaseLost:
+        ctx["service"].metrics.leases_lost.add()
         log.warning("lease.lost", generation=lease.generation)
     except StoreUnreachable as failure:
         log.warning("step.deferred", error=str(failure))

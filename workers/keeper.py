@@ -56,9 +56,11 @@ class Keeper:
             if lease in lost and self._held.get((lease.workspace, lease.agent_id)) == (lease, task):
                 log.warning("lease.lost", agent_id=lease.agent_id, generation=lease.generation)
                 self._lost.add(task)
+                self._service.metrics.leases_lost.add()
                 task.cancel()
 
     async def sweep(self) -> None:
         swept = await self._service.leases.sweep()
         for ws, ready in swept:
+            self._service.metrics.swept.add(ready.reason)
             log.info("agent.requeued", workspace=ws, agent_id=ready.agent_id, reason=ready.reason)

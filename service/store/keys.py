@@ -20,6 +20,9 @@ TOKENS_KEY = "bw:tokens"
 TOKENS_CHANNEL = "bw:tokens:changed"
 """Channel: `created` or `revoked`. Fleeting."""
 
+WORKERS_KEY = "bw:workers"
+"""Set: ids of workers that report. Each goes when another begins and finds its report gone."""
+
 
 @dataclass(frozen=True)
 class Key:
@@ -213,6 +216,11 @@ _OF_IDS = (
 
 def workspace_prefix(workspace: str) -> str:
     return "bw:{" + workspace + "}:"
+
+
+def worker_key(worker_id: str) -> str:
+    """String: a worker's last report (JSON). Ends half a minute after it."""
+    return f"bw:worker:{worker_id}"
 
 
 def rate_key(token_id: str) -> str:

@@ -72,7 +72,8 @@ async def test_a_wake_up_that_is_kept_back_does_not_stand_in_the_way(team: Team)
     cursor = await team.service.subscriptions.cursor(WS)
     wake = await team.wake(agent, "run-wake", changes)
     await team.service.subscriptions.wake(WS, cursor, changes[-1].id, [wake])
-    await team.redis.lmove(*[key(WS, "agent_inbox", agent.id)] * 2, "RIGHT", "LEFT")
+    place = key(WS, "agent_inbox", agent.id)
+    await team.redis.lmove(place, place, "RIGHT", "LEFT")
     second = await team.send(agent, priority=5)
     assert await inbox(team, agent) == ["run-wake", first, second]
 
