@@ -1,12 +1,14 @@
 """Metrics over HTTP: what Prometheus scrapes, by route and never by path."""
 
+import anyio
 import httpx
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.bootstrap import Service
-from tests.http.conftest import Make, bearer
+from tests.http.conftest import Make, Worker, bearer
+from tests.store.team import wait_until
 
 
 async def scraped(client: httpx.AsyncClient, **asked: str) -> dict[str, Metric]:
@@ -83,6 +85,32 @@ async def test_the_store_is_timed(client: httpx.AsyncClient, make_block: Make) -
     found = {one.name: one.value for one in (await scraped(client))["blockwire_store_seconds"].samples}
     assert found["blockwire_store_seconds_count"] >= 1
     assert found["blockwire_store_seconds_sum"] > 0
+
+
+async def test_a_stream_is_counted_while_it_lasts_and_is_no_slow_request(
+    client: httpx.AsyncClient, service: Service, make_agent: Make, worker: Worker
+) -> None:
+    agent = await make_agent()
+    route = "/v1/agents/{agent_id}/messages/stream"
+
+    def open_streams() -> dict[str, float]:
+        return {labels["route"]: value for _, labels, value in service.metrics.streams.family().samples}
+
+    async def is_open() -> bool:
+        return open_streams() == {route: 1}
+
+    async def follow() -> None:
+        body = {"input": "hello"}
+        assert (await client.post(f"/v1/agents/{agent['id']}/messages/stream", json=body)).status_code == 200
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(follow)
+        await wait_until("the stream was open", is_open)
+        await worker.answer(agent["id"], [{"role": "assistant", "content": "Hi!"}])
+    assert open_streams() == {route: 0}
+    found = await scraped(client)
+    assert requests(found)["POST", route, "200"] == 1
+    assert route not in {one.labels["route"] for one in found["blockwire_http_request_seconds"].samples}
 
 
 @pytest.mark.parametrize("scope", ["read", "write", "admin"])

@@ -1,5 +1,7 @@
 """Figures: who waits for the workers of which pool, and what all processes have counted, in one text."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from service.store.keys import WORKERS_KEY, key, worker_key
 from tests.store.team import ALICE, WS, Team, wait_until
 
 pytestmark = pytest.mark.anyio
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 async def pools(team: Team) -> dict[str, PoolState]:
@@ -152,6 +156,18 @@ async def test_the_text_tells_what_every_process_counted_and_how_pools_stand(tea
     own = told(await team.service.figures.text(own=True))
     assert len(own["process_resident_memory_bytes"].samples) == 1
     assert "blockwire_queue_depth" not in own
+
+
+async def test_the_readme_names_every_figure_there_is_and_no_other(team: Team) -> None:
+    """A `_total` more or less: Prometheus' parser takes it off the names of counters."""
+    section = README.read_text("utf-8").partition("## Pools and figures\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = {name.removesuffix("_total") for row in rows for name in re.findall(r"`(\w+)`", row)}
+    there = set(told(await team.service.figures.text()))
+    assert {name for name in named if name.startswith("blockwire_")} == {
+        name for name in there if name.startswith("blockwire_")
+    }
+    assert named <= there
 
 
 async def test_while_the_store_is_away_a_process_still_tells_of_itself(
