@@ -129,3 +129,24 @@ async def test_what_belongs_to_no_run_any_more_is_dropped(team: Team) -> None:
     await team.redis.zadd(key(WS, "later"), {"run-gone": 1})
     assert await sweep(team) == []
     assert await team.store.count(key(WS, "later")) == 0
+
+
+async def test_one_that_waits_for_long_keeps_no_older_run_from_going(team: Team) -> None:
+    """It is the oldest run of its agent then; behind it runs are dropped and forgotten as ever."""
+    agent = await team.agent()
+    waits = await team.send(agent, when=HOUR)
+    ended = [await team.send(agent) for _ in range(3)]
+    for run_id in ended:
+        await team.service.runs.cancel(WS, run_id)
+    index = key(WS, "agent_runs", agent.id)
+    await team.redis.delete(key(WS, "run", ended[0]))
+    last = await team.send(agent)
+    await team.service.runs.cancel(WS, last)
+    assert [id for id, _ in await team.store.range(index)] == [waits, *ended[1:], last]
+    await team.redis.zadd(index, {f"run-{n}": 1e9 + n for n in range(998)})
+    more = await team.send(agent)
+    await team.service.runs.cancel(WS, more)
+    assert (await team.store.range(index))[0][0] == waits
+    assert await team.store.score(index, ended[1]) is None
+    assert await team.store.score(index, ended[2]) is not None
+    assert (await team.service.runs.read(WS, waits)).status == "created"
