@@ -13,7 +13,7 @@ class Counted:
     """A model as it is, with its calls counted."""
 
     def __init__(self, model: Model, entry: ModelEntry, metrics: Metrics) -> None:
-        self._model = model
+        self.model = model
         self._entry = entry
         self._metrics = metrics
 
@@ -21,7 +21,7 @@ class Counted:
         """The model's own answer; a call that is given up counts as `stopped`."""
         began, outcome, usage = perf_counter(), "stopped", None
         try:
-            reply = await self._model.answer(request, emit)
+            reply = await self.model.answer(request, emit)
             outcome, usage = "ok", reply.usage
             return reply
         except ModelError as failure:
@@ -32,4 +32,4 @@ class Counted:
             self._metrics.model_called(self._entry.provider, self._entry.name, took, outcome, usage)
 
     def payload(self, request: ModelRequest) -> dict[str, Any]:
-        return self._model.payload(request)
+        return self.model.payload(request)
