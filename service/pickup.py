@@ -34,15 +34,6 @@ JOB_TIMEOUT_S = 86_400
 LONGEST_PAUSE_S = 5.0
 
 
-def _read(job: bytes) -> dict[str, Any]:
-    """A job as it was put in; arq's own line names one that cannot be read, this one the remedy."""
-    try:
-        return loads(job)
-    except ValueError as refusal:
-        log.error("job.unreadable", reason=str(refusal))
-        raise
-
-
 class DoorbellWorker(Worker):
     """Runs jobs of one pool, `slots` at a time."""
 
@@ -64,7 +55,7 @@ class DoorbellWorker(Worker):
             job_timeout=JOB_TIMEOUT_S,
             max_tries=1_000_000,
             job_serializer=dumps,
-            job_deserializer=_read,
+            job_deserializer=loads,
             handle_signals=False,
             log_results=False,
             ctx=ctx,

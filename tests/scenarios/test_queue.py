@@ -135,11 +135,11 @@ async def test_a_pickled_job_is_refused_unread_and_the_log_says_what_to_set(
     await produce(PICKLING, blockwire, agent, str(trap))
 
     async def refused() -> bool:
-        return "job.unreadable" in blockwire.log_file.read_text()
+        return '"job_id": "pickled"' in blockwire.log_file.read_text()
 
     await wait_until("the job was refused", refused)
-    lines = [line for line in blockwire.log_file.read_text().splitlines() if "job.unreadable" in line]
-    assert "job_serializer=lambda job: json.dumps(job).encode()" in lines[0]
+    lines = [line for line in blockwire.log_file.read_text().splitlines() if '"job_id": "pickled"' in line]
+    assert "set job_serializer=lambda job: json.dumps(job).encode()" in lines[0]
     assert not trap.exists()
     assert (await api.ended(await api.send(agent, {"text": "Still here."})))["status"] == "completed"
 
