@@ -16,7 +16,17 @@ act with it (agents.py); the operations (store/lua/block_edit.lua); key names (s
 import hashlib
 from collections.abc import Sequence
 
-from service.errors import BlockFull, Invalid, NotAttached, NotFound
+from service.errors import (
+    BlockFull,
+    BlockwireError,
+    EditConflict,
+    Invalid,
+    LeaseLost,
+    NotAttached,
+    NotFound,
+    StoreUnreachable,
+)
+from service.metrics import Metrics
 from service.records.base import Page
 from service.records.blocks import DEFAULT_LIMIT, Author, Block, BlockFields, BlockQuery, Edit, EditOutcome
 from service.records.ids import new_id
@@ -36,7 +46,8 @@ LIMIT_MOST = 1_000_000
 class Blocks:
     """The room of block writes. `ws` is the workspace; with a lease an agent acts, and is fenced."""
 
-    def __init__(self, store: StoreClient, settings: Settings) -> None:
+    def __init__(self, store: StoreClient, settings: Settings, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
         self._store = BlockStore(store, settings.history_kept, settings.change_count)
         self._lists = BlockLists(store)
 
@@ -94,7 +105,14 @@ class Blocks:
         fingerprint = ""
         if edit.edit_id is not None:
             fingerprint = _fingerprint(block_id, asked or edit.model_dump_json(exclude={"edit_id"}))
-        return await self._store.edit(ws, block_id, edit, by, fingerprint, lease)
+        try:
+            done = await self._store.edit(ws, block_id, edit, by, fingerprint, lease)
+        except BlockwireError as refusal:
+            self._metrics.edits.add(edit.operation, _outcome_of(refusal))
+            raise
+        outcome = "repeated" if done.repeated else "applied" if done.changed else "unchanged"
+        self._metrics.edits.add(edit.operation, outcome)
+        return done
 
     async def repeated(self, ws: str, block_id: str, edit_id: str | None, asked: str) -> EditOutcome | None:
         """What an `edit_id` from outside gave before; None if nothing. IdReused for another request."""
@@ -168,6 +186,18 @@ class Blocks:
     async def count(self, ws: str, query: BlockQuery) -> int:
         """How many blocks a query asks for. Raises TooWide."""
         return await self._lists.count(ws, query)
+
+
+def _outcome_of(refusal: BlockwireError) -> str:
+    """A refusal as figures tell it."""
+    match refusal:
+        case EditConflict():
+            return "conflict"
+        case LeaseLost():
+            return "fenced"
+        case StoreUnreachable():
+            return "failed"
+    return "refused"
 
 
 def checked_fields(fields: BlockFields) -> BlockFields:

@@ -18,10 +18,12 @@ from service.callbacks import Callbacks
 from service.catalog import Catalog
 from service.changes import Changes
 from service.errors import StoreUnreadable
+from service.figures import Figures
 from service.history import History
 from service.identities import Identities
 from service.leases import Leases
 from service.messages import Messages
+from service.metrics import Metrics
 from service.output import Output
 from service.pauses import Pauses
 from service.pressure import Pressure
@@ -73,6 +75,8 @@ class Service:
     tokens: Tokens
     identities: Identities
     tags: Tags
+    figures: Figures
+    metrics: Metrics
     queue: QueueStore
     bell: Bell
     store: StoreClient
@@ -85,10 +89,12 @@ def now() -> Micros:
 def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Service:
     """The rooms over connections that are open already; tests put fakes here."""
     bell = Bell(store)
+    metrics = Metrics()
+    store.told = metrics.asked_store
     catalog = Catalog(settings)
     jobs = Queue(queue)
     pressure = Pressure(store, settings)
-    blocks = Blocks(store, settings)
+    blocks = Blocks(store, settings, metrics)
     tools = Toolbox(store)
     agents = Agents(store, settings, blocks, tools, catalog, jobs, pressure, now)
     changes = Changes(store, bell)
@@ -103,14 +109,14 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         tool_runs=ToolRuns(store, settings, jobs, bell),
         agents=agents,
         agent_tools=AgentTools(agents, tools),
-        messages=Messages(store, settings, jobs, catalog, approvals, pressure),
+        messages=Messages(store, settings, jobs, catalog, approvals, pressure, metrics),
         pauses=Pauses(store, jobs),
         pressure=pressure,
         shrinking=Shrinking(store, settings),
         approvals=approvals,
         runs=runs,
         output=Output(store, bell, runs),
-        leases=Leases(store, settings, jobs),
+        leases=Leases(store, settings, jobs, metrics),
         asks=Asks(store, settings, jobs, pressure),
         callbacks=Callbacks(store, bell),
         questions=Questions(store, settings, jobs, bell),
@@ -120,6 +126,8 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         tokens=Tokens(store, bell, settings, now),
         identities=Identities(store),
         tags=Tags(store),
+        figures=Figures(store, queue, metrics),
+        metrics=metrics,
         queue=queue,
         bell=bell,
         store=store,

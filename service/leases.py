@@ -12,6 +12,8 @@ Elsewhere: the loop that uses this (workers/loop.py).
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from service.errors import AgentPaused, BudgetSpent
+from service.metrics import Metrics
 from service.queue import Queue
 from service.records.messages import Message
 from service.records.open_runs import OpenRun
@@ -28,7 +30,8 @@ WAITING_MS = 1000
 class Leases:
     """The room of everything that is written under a lease."""
 
-    def __init__(self, store: StoreClient, settings: Settings, queue: Queue) -> None:
+    def __init__(self, store: StoreClient, settings: Settings, queue: Queue, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._client = store
         self._store = LeaseStore(
             store,
@@ -107,18 +110,25 @@ class Leases:
         the step stored, AgentPaused where the agent is to go no further now and its lease was given back, and
         BudgetSpent where there is none left for another one.
         """
-        woken = await self._store.store_step(
-            lease,
-            step,
-            messages,
-            usage=usage,
-            context_tokens=context_tokens,
-            step_count=run.step_count + 1,
-            seen=seen,
-            stop_reason=stop_reason,
-            error=error,
-            only_noted=only_noted,
-        )
+        try:
+            woken = await self._store.store_step(
+                lease,
+                step,
+                messages,
+                usage=usage,
+                context_tokens=context_tokens,
+                step_count=run.step_count + 1,
+                seen=seen,
+                stop_reason=stop_reason,
+                error=error,
+                only_noted=only_noted,
+            )
+        except (AgentPaused, BudgetSpent):
+            self._metrics.steps.add(step.status)
+            raise
+        self._metrics.steps.add(step.status)
+        if stop_reason is not None and not only_noted:
+            self._metrics.run_ended(stop_reason)
         await self._queue.nudge(lease.workspace, woken)
 
     async def compact(
@@ -181,6 +191,7 @@ class Leases:
     ) -> None:
         """Ends a run that has no step to store; an errand's leaves its result."""
         woken = await self._store.finish(lease, run_id, stop_reason, error, result)
+        self._metrics.run_ended(stop_reason)
         await self._queue.nudge(lease.workspace, woken)
 
     async def sweep(self) -> list[tuple[str, Ready]]:

@@ -5,6 +5,9 @@ ready, in one script, and then queues a job for it. If the job is not queued,
 because the queue is away or this process dies, the sweeper of any worker queues
 it a moment later: the store's mark is the truth, the job only a nudge.
 
+A message that is sent to be begun later waits beside the inbox for its time, by the
+store's clock; whichever worker sweeps next puts it in.
+
 While an agent waits for its caller's word (approvals.py) a message is refused, or
 waits in the inbox if its sender says so; only the answer itself gets through.
 
@@ -21,12 +24,13 @@ import structlog
 from service.approvals import Approvals
 from service.catalog import Catalog
 from service.errors import Invalid
+from service.metrics import Metrics
 from service.pressure import Pressure
 from service.queue import Queue
 from service.records.base import Page
 from service.records.ids import derived_id, new_id
 from service.records.messages import Message, NewMessage
-from service.records.runs import Run, RunOptions
+from service.records.runs import NOW, Run, RunOptions, When
 from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.messages import MessageStore, NotPending
@@ -34,6 +38,8 @@ from service.store.runs import RunStore, again
 
 log = structlog.get_logger()
 
+HIGHEST = 9
+"""The priority that goes before all others."""
 ANSWER_TRIES = 5
 """So often an answer is checked anew because the request it was checked against was answered meanwhile."""
 
@@ -49,7 +55,9 @@ class Messages:
         catalog: Catalog,
         approvals: Approvals,
         pressure: Pressure,
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._store = MessageStore(store)
         self._runs = RunStore(store)
         self._queue = queue
@@ -73,6 +81,8 @@ class Messages:
         run_id: str | None = None,
         depth: int = 0,
         waits: bool = False,
+        priority: int = 0,
+        when: When = NOW,
     ) -> Run:
         """Puts messages into an agent's inbox as one run. A `run_id` that is known gives its run as it is.
 
@@ -81,9 +91,16 @@ class Messages:
         With an `errand`, its `kind` says what is asked of the agent's worker instead of an answer, and
         messages may be missing. Raises NotFound for the agent, Invalid for no messages or a word that does
         not fit, UnknownModel for an override; for what is new and no such word also InboxFull, StoreFilling.
+
+        `priority`, 0 to 9: how far in front it goes in the inbox. `when`: the time at which it enters it;
+        until then it is listed and can be cancelled like any that waits, and no pending request refuses it.
         """
         if not messages and errand is None:
             raise Invalid("messages", "is empty; send at least one message")
+        if type(priority) is not int or not 0 <= priority <= HIGHEST:
+            raise Invalid(
+                "priority", f"must be a whole number from 0 (the default) to {HIGHEST} (goes first)"
+            )
         options = options or RunOptions()
         if options.override_model is not None:
             self._catalog.resolve(options.override_model)
@@ -99,6 +116,7 @@ class Messages:
             callback_url=callback_url,
             callback_private=callback_private,
             errand=errand,
+            priority=priority,
             created_at=0,
         )
         if run.messages and run.messages[0].answer is not None:
@@ -106,8 +124,10 @@ class Messages:
                 raise Invalid(
                     "messages", "an answer to a request can only be sent; send it, or plain messages"
                 )
+            if when.is_later:
+                raise Invalid("messages", "an answer to a request is given at once; leave out when it is due")
             return await self._answer(ws, run)
-        return await self._send(ws, run, waits)
+        return await self._send(ws, run, waits or when.is_later, when=when)
 
     async def retry(self, ws: str, run_id: str) -> Run:
         """A failed run's input and options as a new run, behind what the inbox has; once, however often.
@@ -136,13 +156,16 @@ class Messages:
                 return await self._send(ws, run.model_copy(update={"messages": rest}), False)
         raise Invalid("messages", "the request is being answered by others; read the agent's messages")
 
-    async def _send(self, ws: str, run: Run, waits: bool, retries: str | None = None) -> Run:
+    async def _send(
+        self, ws: str, run: Run, waits: bool, retries: str | None = None, when: When = NOW
+    ) -> Run:
         filling = await self._pressure.refusal()
         stored, ready = await self._store.send(
-            ws, run, waits=waits, retries=retries, most=self._inbox, filling=filling
+            ws, run, waits=waits, retries=retries, due=when.told(), most=self._inbox, filling=filling
         )
         if ready is not None:
             await self._queue.nudge(ws, [ready])
+        self._metrics.messages.add(run.kind)
         log.info("message.sent", workspace=ws, agent_id=run.agent_id, run_id=run.id, kind=run.kind)
         return stored
 

@@ -42,6 +42,11 @@ PREFIXES = ArqNames(
     job_key_prefix, result_key_prefix, in_progress_key_prefix, retry_key_prefix, abort_jobs_ss
 )
 EXPIRES_MS = 86_400_000
+NOT_JSON = (
+    "set job_serializer=lambda job: json.dumps(job).encode() and job_deserializer=json.loads in the "
+    "producer's create_pool (pickled jobs are not read: unpickling runs the producer's code)"
+)
+"""What a producer has to do whose job could not be read."""
 CONNECTIONS = 8
 """To the queue's store, per process. arq's own pool has no bound: a crowd of sends would open one each."""
 
@@ -60,7 +65,7 @@ def loads(job: bytes) -> dict[str, Any]:
     try:
         found = json.loads(job)
     except ValueError:
-        raise ValueError("the job is not JSON; set job_serializer of the producer's arq pool") from None
+        raise ValueError(f"the job is not JSON; {NOT_JSON}") from None
     if not isinstance(found, dict):
         raise ValueError("the job is not a JSON object")
     return found

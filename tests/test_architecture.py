@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from service.store.keys import KEYS, SCHEMA_KEY, TOKENS_CHANNEL, TOKENS_KEY, WORKSPACES_KEY, rate_key
+from service.store.keys import (
+    KEYS,
+    SCHEMA_KEY,
+    TOKENS_CHANNEL,
+    TOKENS_KEY,
+    WORKERS_KEY,
+    WORKSPACES_KEY,
+    rate_key,
+    worker_key,
+)
 
 ROOT = Path(__file__).parents[1]
 LUA = ROOT / "service" / "store" / "lua"
@@ -301,6 +310,7 @@ def test_the_stores_readme_tells_of_every_key(name: str) -> None:
 
 def test_the_stores_readme_tells_of_every_script_and_of_no_other() -> None:
     outside = {SCHEMA_KEY, WORKSPACES_KEY, TOKENS_KEY, TOKENS_CHANNEL, rate_key("<token>")}
+    outside |= {WORKERS_KEY, worker_key("<worker>")}
     assert outside <= set(rows())
     told = {key.removesuffix(".lua") for key in rows() if key.endswith(".lua")}
     assert told == {path.stem for path in scripts()}

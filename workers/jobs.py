@@ -54,6 +54,7 @@ async def _carry(ctx: Context, lease: Lease, first: OpenRun) -> None:
         if not keeper.has_lost(task):
             await _hand_back(ctx["service"], lease)
     except LeaseLost:
+        ctx["service"].metrics.leases_lost.add()
         log.warning("lease.lost", generation=lease.generation)
     except StoreUnreachable as failure:
         log.warning("step.deferred", error=str(failure))
@@ -81,7 +82,9 @@ async def answer(ctx: Context, workspace: str, question_id: str) -> None:
             log.warning("question.dropped", error=str(failure))
 
 
-async def send_message(ctx: Context, agent_id: str, text: str, workspace: str = DEFAULT_WORKSPACE) -> str:
+async def send_message(
+    ctx: Context, agent_id: str, text: str, workspace: str = DEFAULT_WORKSPACE, priority: int = 0
+) -> str:
     """For services that speak arq: sends a text to an agent; the result is the run's id.
 
     The same job id gives the same run. A message that is refused fails its job, whose result
@@ -93,7 +96,13 @@ async def send_message(ctx: Context, agent_id: str, text: str, workspace: str = 
     try:
         check_workspace(workspace)
         run = await service.messages.send(
-            workspace, agent_id, [NewMessage(content=text)], background=True, run_id=run_id, waits=True
+            workspace,
+            agent_id,
+            [NewMessage(content=text)],
+            background=True,
+            run_id=run_id,
+            waits=True,
+            priority=priority,
         )
     except StoreUnreachable as failure:
         raise Retry(defer=RETRY_S) from failure

@@ -57,11 +57,13 @@ class Keeper:
             if lease in lost and self._held.get((lease.workspace, lease.agent_id)) == (lease, task):
                 log.warning("lease.lost", agent_id=lease.agent_id, generation=lease.generation)
                 self._lost.add(task)
+                self._service.metrics.leases_lost.add()
                 task.cancel()
 
     async def sweep(self) -> None:
         swept = await self._service.leases.sweep()
         for ws, ready in swept:
+            self._service.metrics.swept.add(ready.reason)
             if ready.reason == "overdue":
                 await self._service.approvals.give_up(ws, ready.agent_id)
             else:

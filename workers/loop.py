@@ -80,6 +80,7 @@ class Loop:
         if run.parked:
             text = f"given up after {run.tries - 1} workers were lost in a row at the same step"
             await self._cut_off(lease, run.id, "error", RunError(type="internal_error", message=text))
+            self._service.metrics.dead_letters.add()
             log.error("run.parked", tries=run.tries - 1)
             return
         if open_run.spent is not None and must_stop(open_run):

@@ -24,6 +24,7 @@ from workers.keeper import Keeper
 from workers.loop import Loop
 from workers.models.registry import Models
 from workers.questions import Questioner
+from workers.reporter import Reporter
 from workers.shrinker import Shrinker
 from workers.tools import agents, blocks, messages
 from workers.tools.custom import CustomTools
@@ -55,7 +56,7 @@ async def serve(settings: Settings) -> None:
 
 
 async def _work(service: Service, pool: ArqRedis) -> None:
-    models = Models(service.settings, service.catalog)
+    models = Models(service.settings, service.catalog, service.metrics)
     keeper = Keeper(service)
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{new_id('worker')[-6:]}"
     able = tools(service.settings)
@@ -76,7 +77,14 @@ async def _work(service: Service, pool: ArqRedis) -> None:
 
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop)
-    running = (keeper.run(), Dispatcher(service).run(), Caller(service).run(), Shrinker(service).run())
+    reporter = Reporter(service, worker_id, worker)
+    running = (
+        keeper.run(),
+        Dispatcher(service).run(),
+        Caller(service).run(),
+        Shrinker(service).run(),
+        reporter.run(),
+    )
     beside = [asyncio.create_task(one) for one in running]
     for task in beside:  # they never end by themselves; without them the process had better start anew
         task.add_done_callback(stop)

@@ -85,7 +85,7 @@ class Dispatcher:
         told = await rooms.wake(ws, cursor, changes[-1].id, wakes)
         if told:
             for wake in wakes:
-                _log(ws, wake)
+                self._tell(ws, wake)
         return not told or len(changes) == READ_MOST
 
     def _wakes(
@@ -111,6 +111,19 @@ class Dispatcher:
             for agent_id in sorted(causes)
         ]
 
+    def _tell(self, ws: str, wake: WakeUp) -> None:
+        held = sum(cause.held is not None for cause in wake.causes)
+        agent_id, told = wake.run.agent_id, len(wake.causes) - held
+        metrics = self._service.metrics
+        if told:
+            log.info("wakeup.recorded", workspace=ws, agent_id=agent_id, run_id=wake.run.id, changes=told)
+            metrics.wakeups.add("recorded")
+            metrics.wakeup_changes.add("told", by=told)
+        if held:
+            log.warning("wakeup.cut", workspace=ws, agent_id=agent_id, changes=held)
+            metrics.wakeups.add("cut")
+            metrics.wakeup_changes.add("held", by=held)
+
     def _cause(self, change: Change, by: Subscription) -> Cause:
         too_deep = change.author.depth >= self._service.settings.wake_depth
         return Cause(**vars(change), by=by.id, held="depth" if too_deep else None)
@@ -126,12 +139,3 @@ def _tellers(subscriptions: Sequence[Subscription]) -> dict[str, Subscription]:
 
 def _run(agent_id: str, upto: str) -> Run:
     return wake_run(agent_id, derived_id("run", "wakeup", agent_id, upto))
-
-
-def _log(ws: str, wake: WakeUp) -> None:
-    held = sum(cause.held is not None for cause in wake.causes)
-    agent_id, told = wake.run.agent_id, len(wake.causes) - held
-    if told:
-        log.info("wakeup.recorded", workspace=ws, agent_id=agent_id, run_id=wake.run.id, changes=told)
-    if held:
-        log.warning("wakeup.cut", workspace=ws, agent_id=agent_id, changes=held)

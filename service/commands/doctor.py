@@ -16,14 +16,20 @@ from rich.console import Console
 from rich.table import Table
 
 from service.entry import one_line_errors, settings_or_exit
+from service.figures import Figures
 from service.logs import set_up_logs
+from service.metrics import Metrics
 from service.pressure import Filling, Pressure
 from service.processes import store_for
+from service.queue import PREFIXES, connect
+from service.records.base import DEFAULT_POOL
+from service.records.figures import PoolState
 from service.settings import Settings
 from service.store.census import Kind, census
 from service.store.client import StoreClient
 from service.store.examine import address_of, risks_of, unseen_failovers
 from service.store.keys import SCHEMA_KEY, WORKSPACES_KEY
+from service.store.queue import QueueStore
 
 _WIDTH_ELSEWHERE = 120
 _SYNCS = {
@@ -48,7 +54,7 @@ async def examine_store(settings: Settings) -> tuple[list[Finding], list[Kind]]:
         assert reachable.redis_url is not None
         store = StoreClient.connect(reachable.redis_url, connections=2)
         try:
-            told = await store.told()
+            told = await store.tells()
             where = address_of(reachable.redis_url)
             findings = _findings(
                 told,
@@ -60,9 +66,30 @@ async def examine_store(settings: Settings) -> tuple[list[Finding], list[Kind]]:
             unseen = [
                 Finding("risk", f"{risk.what}; {risk.remedy}", good=False) for risk in unseen_failovers(told)
             ]
-            return [Finding("store", where), *findings, *unseen], await census(store)
+            findings += [*unseen, *await _pools(reachable, store)]
+            return [Finding("store", where), *findings], await census(store)
         finally:
             await store.close()
+
+
+async def _pools(settings: Settings, store: StoreClient) -> list[Finding]:
+    """Who works, and who waits for whom."""
+    queue = await connect(settings)
+    try:
+        pools = await Figures(store, QueueStore(queue, PREFIXES), Metrics()).pools()
+    finally:
+        await queue.aclose()
+    return [Finding(f"pool {pool.pool}", _state_of(pool)) for pool in pools]
+
+
+def _state_of(pool: PoolState) -> str:
+    waiting = (
+        f"{pool.waiting} wait, the first for {pool.lag_ms / 1000:.0f} s" if pool.waiting else "nobody waits"
+    )
+    if pool.workers:
+        return f"{pool.workers} at work with {pool.slots} slots, {pool.busy} taken; {waiting}"
+    start = "blockwire worker" if pool.pool == DEFAULT_POOL else f"blockwire worker --pool {pool.pool}"
+    return f"no worker reports, start one with `{start}`; {waiting}"
 
 
 def _findings(

@@ -20,6 +20,7 @@ from service.http import (
     health,
     identities,
     messages,
+    metrics,
     models,
     pauses,
     questions,
@@ -60,6 +61,7 @@ ROUTES: list[Route] = [
     *identities.ROUTES,
     *tags.ROUTES,
     *health.ROUTES,
+    *metrics.ROUTES,
 ]
 
 

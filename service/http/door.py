@@ -33,6 +33,7 @@ from service.http.endings import Ending
 from service.http.errors import UNKNOWN, NoRoute, NotReady, WrongMethod, refusal_of
 from service.http.guard import refuse_strangers
 from service.http.routing import Route, Table, check_ids
+from service.http.streams import EventStream
 from service.records.base import DEFAULT_WORKSPACE
 from service.records.ids import new_id
 from service.records.tokens import Permit
@@ -67,9 +68,31 @@ class Door:
         facts: dict[str, Any] = {"method": scope["method"], "route": None, "request_id": request_id}
         response = await self._answer(scope, receive, headers, facts)
         response.raw_headers.append((b"x-request-id", request_id.encode()))
-        await response(scope, receive, send)
-        ms = round((perf_counter_ns() - began) / 1e6, 2)
-        self._log.info("request.answered", status=response.status_code, ms=ms, **facts)
+        streamed = isinstance(response, EventStream)
+        if streamed:
+            await self._stream(response, facts["route"], scope, receive, send)
+        else:
+            await response(scope, receive, send)
+        took = perf_counter_ns() - began
+        if self.service is not None:
+            self.service.metrics.answered(
+                scope["method"], facts["route"], response.status_code, took / 1e9, streamed
+            )
+        self._log.info("request.answered", status=response.status_code, ms=round(took / 1e6, 2), **facts)
+
+    async def _stream(
+        self, response: Response, route: str | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """An answer that lasts, counted while it does."""
+        if self.service is None:
+            await response(scope, receive, send)
+            return
+        open_streams = self.service.metrics.streams
+        open_streams.add(route or "unknown")
+        try:
+            await response(scope, receive, send)
+        finally:
+            open_streams.add(route or "unknown", by=-1)
 
     async def _answer(
         self, scope: Scope, receive: Receive, headers: Headers, facts: dict[str, Any]

@@ -57,6 +57,7 @@ async def preview(call: Call[Nothing, SendRequest]) -> Response:
         run_options(call.body),
         kind="preview",
         errand={},
+        priority=call.body.priority,
     )
     return json_answer((await _result(call, run))["request"])
 

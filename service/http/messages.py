@@ -31,6 +31,7 @@ from service.http.schemas.messages import (
     only_default,
     refuse_group,
     run_options,
+    when_due,
 )
 from service.http.schemas.runs import LettaResponse, RunResponse, letta_response, run_response
 from service.http.schemas.stream import StreamObject
@@ -62,7 +63,9 @@ async def send(call: Call[Nothing, SendRequest]) -> Response:
     agent_id = call.path["agent_id"]
     messages, options = new_messages(call.body), run_options(call.body)
     run_id = await run_id_for(call, messages, "messages.create")
-    begun = await call.service.messages.send(call.ws, agent_id, messages, options, run_id=run_id)
+    begun = await call.service.messages.send(
+        call.ws, agent_id, messages, options, run_id=run_id, priority=call.body.priority
+    )
     view = await view_of(call, agent_id, begun.options)  # while its worker is at work
     run, stored = await call.while_connected(call.service.runs.wait(call.ws, begun.id))
     if run.error is not None and run.error.type.startswith("llm_"):
@@ -91,6 +94,7 @@ async def stream(call: Call[Nothing, SendRequest]) -> Response:
             background=background,
             kind="send_message_streaming",
             run_id=await run_id_for(call, messages, "messages.stream"),
+            priority=body.priority,
         )
     except PendingApproval as refusal:
         return refusal_of_stream(refusal)
@@ -103,6 +107,10 @@ async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
 
     The answer is the run; `GET /v1/runs/{run_id}` tells when it has ended, and so does one POST to
     `callback_url`, whose outcome the run shows.
+
+    With `delay_s` or `not_before` it enters the agent's inbox when that time has come, within about a
+    second, behind what waits there by then. Until then the run is `created` and can be cancelled. With
+    `priority` it goes in front of what waits with a lower one; a run under way is never interrupted.
     """
     messages, options = new_messages(call.body), run_options(call.body)
     private = may_be_private(call.service.settings)
@@ -117,6 +125,8 @@ async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
         run_id=await run_id_for(call, messages, "messages.async"),
         callback_url=call.body.callback_url,
         callback_private=private,
+        priority=call.body.priority,
+        when=when_due(call.body),
     )
     return json_answer(run_response(run))
 

@@ -113,6 +113,26 @@ class RunOptions(Record):
     """What is kept for streams while the run goes on: nothing, whole messages, or pieces as well."""
 
 
+class When(Record):
+    """When a message enters its agent's inbox: so long from now by the store's clock, or at a time."""
+
+    delay_ms: int = Field(default=0, ge=0)
+    at: Micros | None = None
+
+    @property
+    def is_later(self) -> bool:
+        return self.at is not None or self.delay_ms > 0
+
+    def told(self) -> str:
+        """As message_send.lua reads it."""
+        if self.at is not None:
+            return str(-(-self.at // 1000))
+        return f"+{self.delay_ms}" if self.delay_ms else ""
+
+
+NOW = When()
+
+
 class Run(Record):
     """One task given to an agent, until it ends. `depth` counts wake-ups that led to it."""
 
@@ -132,6 +152,8 @@ class Run(Record):
     """That address may be one of this machine or its network."""
     errand: dict[str, Any] | None = None
     """What else than answering is asked of whoever has the agent: the arguments of `kind`."""
+    priority: int = Field(default=0, ge=0, le=9)
+    """Of those that wait in the inbox the highest is begun first; among equals the oldest."""
     created_at: Micros
     started_at: Micros | None = None
     completed_at: Micros | None = None
@@ -151,6 +173,8 @@ class Run(Record):
     """It lost so many workers that it is given up."""
     retried_by: str | None = None
     """The run that tries it again."""
+    not_before: Micros | None = None
+    """When it enters its agent's inbox, or has, if it was sent to be begun later."""
 
 
 class Step(Record):
@@ -204,7 +228,17 @@ class OutputEvent(Record):
 
 
 ReadyReason = Literal[
-    "sent", "woken", "returned", "lost", "waiting", "answered", "expired", "resumed", "held", "overdue"
+    "sent",
+    "woken",
+    "returned",
+    "lost",
+    "waiting",
+    "answered",
+    "expired",
+    "resumed",
+    "held",
+    "overdue",
+    "due",
 ]
 
 

@@ -10,13 +10,13 @@ import re
 from dataclasses import dataclass, field
 
 from service.store.client import StoreClient
-from service.store.keys import KEYS, SCHEMA_KEY, WORKSPACES_KEY
+from service.store.keys import KEYS, SCHEMA_KEY, TOKENS_KEY, WORKERS_KEY, WORKSPACES_KEY, worker_key
 
 SAMPLE = 200
 """Keys of each kind that are weighed."""
 BITE = 1000
 OTHERS = "not Blockwire's"
-_OUTSIDE = (SCHEMA_KEY, WORKSPACES_KEY)
+_OUTSIDE = (SCHEMA_KEY, WORKSPACES_KEY, WORKERS_KEY, TOKENS_KEY)
 _QUEUE = re.compile(r"arq:|blockwire:jobs")
 
 
@@ -55,6 +55,8 @@ async def census(store: StoreClient) -> list[Kind]:
 def _kind_of(name: str) -> Kind:
     if name in _OUTSIDE:
         return Kind(name, "about the store as a whole", "never")
+    if name.startswith(worker_key("")):
+        return Kind(worker_key("<worker>"), "a worker's last report", "half a minute after it")
     if _QUEUE.match(name):
         return Kind("arq:… and blockwire:jobs…", "jobs that wait or run, and results", "when done")
     if (inside := re.fullmatch(r"bw:\{[^}]*\}:(.*)", name, re.DOTALL)) is None:

@@ -4,9 +4,9 @@ Texts go in and come out as str. A store that does not answer is StoreUnreachabl
 to callers, who decide for themselves what that means to them.
 """
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from time import monotonic, perf_counter
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -36,6 +36,10 @@ _REFUSING = ("MISCONF", "NOREPLICAS", "BUSY")
 """Errors that redis-py has no name for: the disk is full, replicas are gone, a script runs too long."""
 
 
+def _nothing(_seconds: float, _error: str | None) -> None:
+    pass
+
+
 class StoreClient:
     """Commands on one store, for any workspace.
 
@@ -50,6 +54,8 @@ class StoreClient:
         self._wait_ms = wait_ms
         self._scripts: dict[str, Script] = {}
         self.full_at: float | None = None
+        self.told: Callable[[float, str | None], None] = _nothing
+        """Is told of every round trip: how many seconds it took, and the error if the store did not do it."""
 
     @classmethod
     def connect(
@@ -111,18 +117,24 @@ class StoreClient:
         return reply
 
     async def _guard(self, command: Callable[[], Awaitable[Any]]) -> Any:
+        began, error = perf_counter(), None
         try:
             return await command()
         except _AWAY as failure:
+            error = type(failure).__name__
             await drop_idle(self._redis.connection_pool)
-            raise StoreUnreachable(f"the store does not answer: {type(failure).__name__}") from failure
+            raise StoreUnreachable(f"the store does not answer: {error}") from failure
         except OutOfMemoryError as failure:
-            self.full_at = time.monotonic()
+            self.full_at = monotonic()
+            error = type(failure).__name__
             raise StoreUnreachable("the store refuses writes: its memory is full") from failure
         except ResponseError as failure:
             if str(failure).startswith(_REFUSING):
-                raise StoreUnreachable(f"the store refuses writes: {str(failure).split()[0]}") from failure
+                error = str(failure).split()[0]
+                raise StoreUnreachable(f"the store refuses writes: {error}") from failure
             raise
+        finally:
+            self.told(perf_counter() - began, error)
 
     async def get(self, name: str) -> str | None:
         return cast("str | None", await self._guard(lambda: self._redis.get(name)))
@@ -157,6 +169,9 @@ class StoreClient:
             return []
         found = await self._guard(lambda: cast(Awaitable[Any], self._redis.hmget(name, list(fields))))
         return cast("list[str | None]", found)
+
+    async def drop_member(self, name: str, member: str) -> None:
+        await self._write(lambda redis: redis.srem(name, member))
 
     async def members(self, name: str) -> set[str]:
         return cast(set[str], await self._guard(lambda: cast(Awaitable[Any], self._redis.smembers(name))))
@@ -265,7 +280,7 @@ class StoreClient:
             _COMMANDS[name](pipe, args)
         return cast(list[Any], await self._guard(pipe.execute))
 
-    async def told(self) -> Mapping[str, Any]:
+    async def tells(self) -> Mapping[str, Any]:
         """As `info`; {} where the server does not tell."""
         try:
             return await self.info()

@@ -20,6 +20,9 @@ TOKENS_KEY = "bw:tokens"
 TOKENS_CHANNEL = "bw:tokens:changed"
 """Channel: `created` or `revoked`. Fleeting."""
 
+WORKERS_KEY = "bw:workers"
+"""Set: ids of workers that report. Each goes when another begins and finds its report gone."""
+
 
 @dataclass(frozen=True)
 class Key:
@@ -54,6 +57,11 @@ KEYS: dict[str, Key] = {
         "dispatched", "string: id of the last change told to subscribers", "wake-ups", "never"
     ),
     "ready": _single("ready", "zset: agent by ms since ready", "runs", "when taken"),
+    "queued": Key(
+        "queued:", "zset: agent by ms since it waits for a worker of the pool", "runs", "when taken"
+    ),
+    "pools": _single("pools", "set: pool that agents waited for", "runs", "a day after the last did"),
+    "later": _single("later", "zset: run by ms when it enters its inbox", "messages", "when it does"),
     "leases": _single("leases", "zset: agent by ms when its lease ends", "runs", "when released"),
     "waits": _single(
         "waits", "zset: agent by ms until which it waits for replies", "asks", "when it goes on"
@@ -117,6 +125,9 @@ KEYS: dict[str, Key] = {
     ),
     "agent_blocks": Key("agent:", "hash: label -> block", "blocks", WITH_AGENT, ":blocks"),
     "agent_inbox": Key("agent:", "list: runs not begun", "messages", WITH_AGENT, ":inbox"),
+    "agent_later": Key(
+        "agent:", "zset: run by ms when it enters the inbox", "messages", WITH_AGENT, ":later"
+    ),
     "agent_woken": Key("agent:", "list: changes to be told (JSON)", "wake-ups", "when told", ":woken"),
     "agent_awaits": Key("agent:", "hash: run -> agent whose reply is awaited", "asks", WITH_AGENT, ":awaits"),
     "agent_spent": Key(
@@ -217,6 +228,11 @@ _OF_IDS = (
 
 def workspace_prefix(workspace: str) -> str:
     return "bw:{" + workspace + "}:"
+
+
+def worker_key(worker_id: str) -> str:
+    """String: a worker's last report (JSON). Ends half a minute after it."""
+    return f"bw:worker:{worker_id}"
 
 
 def rate_key(token_id: str) -> str:

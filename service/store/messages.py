@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 
-from service.errors import AgentBusy, InboxFull, NotFound, PendingApproval, StoreFilling
+from service.errors import AgentBusy, InboxFull, Invalid, NotFound, PendingApproval, StoreFilling
 from service.records.base import Page
 from service.records.messages import Message
 from service.records.runs import Ready, Run
@@ -39,6 +39,7 @@ class MessageStore:
         *,
         waits: bool = True,
         retries: str | None = None,
+        due: str = "",
         most: int = INBOX_MOST,
         filling: StoreFilling | None = None,
     ) -> tuple[Run, Ready | None]:
@@ -47,6 +48,7 @@ class MessageStore:
         While a request is pending a run that does not answer it waits, or is refused (PendingApproval).
         `retries`: the failed run that it tries again. Raises NotPending for an answer that comes too late,
         InboxFull past `most` unread ones, and `filling`, if it is given, for a run that is new and no answer.
+        `due`: when it enters the inbox, as message_send.lua reads it; Invalid past what may wait so.
         """
         answer = run.messages[0].answer if run.messages else None
         answers = None if answer is None else answer.request_id
@@ -60,6 +62,8 @@ class MessageStore:
             "1" if run.callback_url else "",
             answers or ("wait" if waits else "refuse"),
             retries or "",
+            0 if answers else run.priority,
+            due,
             most,
             "1" if filling else "",
         )
@@ -71,13 +75,20 @@ class MessageStore:
             raise InboxFull(run.agent_id, most)
         if reply[0] == "filling" and filling is not None:
             raise filling
+        if reply[0] == "crowded":
+            raise Invalid(
+                "delay_s, not_before",
+                f"the agent has {reply[1]} messages that wait for their time, as many as may; cancel some, "
+                "or send this one when it is time",
+            )
         if reply[0] == "pending":
             if answers is not None:
                 raise NotPending
             asked_by = [one.run_id or "" for one in await self.read_many(ws, run.agent_id, [reply[1]])]
             raise PendingApproval(reply[1], "".join(asked_by))
         ready = Ready(agent_id=run.agent_id, generation=int(reply[2]), pool=reply[3]) if reply[2] else None
-        return run.model_copy(update={"created_at": int(reply[1])}), ready
+        told = {"created_at": int(reply[1]), "not_before": int(reply[4]) if reply[4] else None}
+        return run.model_copy(update=told), ready
 
     async def page(
         self, ws: str, agent_id: str, page: Page, keep: Callable[[Message], bool] | None = None

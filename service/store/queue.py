@@ -59,6 +59,7 @@ class QueueStore:
         self._put = load("queue_put")
         self._claim = load("queue_claim")
         self._end = load("queue_end")
+        self._waits = load("queue_waits")
 
     async def put(self, queue: str, job_id: str, job: bytes, *, delay_ms: int = 0, expires_ms: int) -> bool:
         """False when the id is queued or running."""
@@ -89,6 +90,11 @@ class QueueStore:
             *(prefix + job_id for prefix in (of.job, of.tries, of.in_progress, of.result)),
             of.aborts,
         ]
+
+    async def waiting(self, queue: str) -> tuple[int, int]:
+        """How many jobs besides steps wait for a worker, and for how many ms the first has."""
+        count, ms = await self._run(self._waits, [queue], [self._names.in_progress])
+        return int(count), int(ms)
 
     async def wait(self, queue: str, seconds: float) -> None:
         """Until the bell rings, or the time is over."""

@@ -29,6 +29,7 @@ _LIVE = {
     "callback_error",
     "parked",
     "retried_by",
+    "not_before",
 }
 
 
@@ -89,11 +90,15 @@ class RunStore:
         return [Step.model_validate_json(text) for text in found if text]
 
     async def open_ids(self, ws: str, agent_id: str) -> list[str]:
-        """The runs of an agent that have not ended: the one begun, then those of its inbox."""
-        state, inbox = await self._store.together(
-            [("HGETALL", key(ws, "agent_state", agent_id)), ("LRANGE", key(ws, "agent_inbox", agent_id))]
+        """The runs of an agent that have not ended: the one begun, its inbox, those to come later."""
+        state, inbox, later = await self._store.together(
+            [
+                ("HGETALL", key(ws, "agent_state", agent_id)),
+                ("LRANGE", key(ws, "agent_inbox", agent_id)),
+                ("ZRANGE", key(ws, "agent_later", agent_id)),
+            ]
         )
-        return [*([state["run_id"]] if "run_id" in state else []), *inbox]
+        return [*([state["run_id"]] if "run_id" in state else []), *inbox, *later]
 
     async def cancel(self, ws: str, run_id: str, keep_seconds: int) -> tuple[bool, list[Ready]]:
         """False for a run that has ended already; and the agents that became ready."""

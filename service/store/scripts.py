@@ -21,7 +21,9 @@ _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
 _KEY = re.compile(r"\bK\.(\w+)")
 
 
-READING = frozenset({"block_labelled", "block_version", "block_versions", "blocks_attached", "run_told"})
+READING = frozenset(
+    {"block_labelled", "block_version", "block_versions", "blocks_attached", "pool_waits", "run_told"}
+)
 """Scripts that write nothing, and need no replica to confirm it."""
 
 

@@ -1,8 +1,10 @@
 """Services that speak arq put work into the queue; pools of workers take what is theirs."""
 
 import asyncio
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,15 +44,53 @@ assert "service" not in sys.modules and "workers" not in sys.modules
 asyncio.run(main(*sys.argv[1:]))
 """
 
+DEFERRING = """
+import asyncio, json, sys, time
+from datetime import datetime, timedelta, timezone
+from arq.connections import RedisSettings, create_pool
 
-async def test_a_stock_arq_producer_sends_a_message_and_gets_the_run(api: Api, blockwire: Running) -> None:
-    """A service that has arq and not Blockwire: it enqueues a job, its result is the run's id. The same key
-    gives the same run, even when arq has forgotten the result; a refusal says why."""
-    agent = await api.agent(model="offline/scripted")
-    url = EmbeddedStore(blockwire.data).url
+async def main(url, agent_id):
+    pool = await create_pool(
+        RedisSettings.from_dsn(url),
+        job_serializer=lambda job: json.dumps(job).encode(),
+        job_deserializer=json.loads,
+        default_queue_name="blockwire:jobs",
+    )
+    async def sent(text, **when):
+        began = time.time()
+        job = await pool.enqueue_job("send_message", agent_id, text, **when)
+        return await job.result(timeout=20, poll_delay=0.02), time.time() - began
+    until = datetime.now(timezone.utc) + timedelta(seconds=1.2)
+    print(json.dumps(await asyncio.gather(
+        sent("by", _defer_by=1.2), sent("until", _defer_until=until), sent("now", priority=4),
+    )))
+    await pool.aclose()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+PICKLING = """
+import asyncio, pathlib, sys
+from arq.connections import RedisSettings, create_pool
+
+class Trap:
+    def __reduce__(self):
+        return (pathlib.Path.touch, (pathlib.Path(sys.argv[3]),))
+
+async def main(url, agent_id, _):
+    pool = await create_pool(RedisSettings.from_dsn(url), default_queue_name="blockwire:jobs")
+    await pool.enqueue_job("send_message", agent_id, Trap(), _job_id="pickled")
+    await pool.aclose()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def produce(program: str, blockwire: Running, *words: str) -> list[str]:
+    """The lines that a program prints which has arq and does not know Blockwire."""
     produced = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-I", "-c", PRODUCER, url, agent],
+        [sys.executable, "-I", "-c", program, EmbeddedStore(blockwire.data).url, *words],
         env=bare_environ(),
         capture_output=True,
         text=True,
@@ -58,13 +98,50 @@ async def test_a_stock_arq_producer_sends_a_message_and_gets_the_run(api: Api, b
         check=False,
     )
     assert produced.returncode == 0, produced.stderr
-    first, second, third, refused = produced.stdout.splitlines()
+    return produced.stdout.splitlines()
+
+
+async def test_a_stock_arq_producer_sends_a_message_and_gets_the_run(api: Api, blockwire: Running) -> None:
+    """A service that has arq and not Blockwire: it enqueues a job, its result is the run's id. The same key
+    gives the same run, even when arq has forgotten the result; a refusal says why."""
+    agent = await api.agent(model="offline/scripted")
+    first, second, third, refused = await produce(PRODUCER, blockwire, agent)
     assert (second, third) == ("known", first)
     assert (await api.ended(first))["agent_id"] == agent
     said = await api.get(f"/v1/runs/{first}/messages")
     assert [one["content"] for one in said] == ["Hello.", "No script."]
     assert len(await api.get(f"/v1/agents/{agent}/messages", limit=0)) == 3
     assert refused == "SerializationError: agent agent-unknown was not found in this workspace"
+
+
+async def test_stock_arq_defers_a_message_and_gives_it_a_priority(api: Api, blockwire: Running) -> None:
+    """arq's own ways to say when. Whoever waits for the result has the run's id as soon as it is sent."""
+    agent = await api.agent(model="offline/scripted")
+    (line,) = await produce(DEFERRING, blockwire, agent)
+    (by, took_by), (until, took_until), (now, took_now) = json.loads(line)
+    assert min(took_by, took_until) >= 1.19
+    assert max(took_by, took_until) < 1.2 + 5
+    assert took_now < min(took_by, took_until)
+    said = [(await api.get(f"/v1/runs/{run}/messages"))[0]["content"] for run in (by, until, now)]
+    assert said == ["by", "until", "now"]
+    assert (await api.run(now))["metadata"]["priority"] == 4
+
+
+async def test_a_pickled_job_is_refused_unread_and_the_log_says_what_to_set(
+    api: Api, blockwire: Running, tmp_path: Path
+) -> None:
+    agent = await api.agent(model="offline/scripted")
+    trap = tmp_path / "unpickled"
+    await produce(PICKLING, blockwire, agent, str(trap))
+
+    async def refused() -> bool:
+        return '"job_id": "pickled"' in blockwire.log_file.read_text()
+
+    await wait_until("the job was refused", refused)
+    lines = [line for line in blockwire.log_file.read_text().splitlines() if '"job_id": "pickled"' in line]
+    assert "set job_serializer=lambda job: json.dumps(job).encode()" in lines[0]
+    assert not trap.exists()
+    assert (await api.ended(await api.send(agent, {"text": "Still here."})))["status"] == "completed"
 
 
 async def test_an_agent_of_a_pool_is_carried_by_workers_of_that_pool_alone(team: Team, team_api: Api) -> None:

@@ -12,7 +12,7 @@ from service.records.budgets import Budget
 from service.records.identities import IdentityFields, IdentityQuery
 from service.records.messages import Message, NewMessage
 from service.records.questions import Question
-from service.records.runs import RunOptions, Step, Usage
+from service.records.runs import RunOptions, Step, Usage, When
 from service.records.tools import ToolFields, ToolRequest
 from service.store.keys import (
     KEYS,
@@ -76,6 +76,7 @@ async def one_of_everything(team: Team) -> set[str]:
     told = [NewMessage(content="x")]
     called = await service.messages.send(WS, agent.id, told, callback_url="https://example.com")
     await service.runs.cancel(WS, called.id)
+    await service.messages.send(WS, agent.id, told, when=When(delay_ms=60_000))
     await QuestionStore(service.store).put(WS, "question-1", Question(model="m", prompt="p"), 60)
     await team.send(agent)
     lease, open_run = await team.working(await team.agent())

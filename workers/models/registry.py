@@ -16,9 +16,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from service.catalog import Catalog
+from service.metrics import Metrics
 from service.records.models import ModelEntry
 from service.settings import Settings
 from workers.models.base import Model, ModelError
+from workers.models.counted import Counted
 from workers.models.extractive import ExtractiveModel
 from workers.models.scripted import ScriptedModel
 
@@ -30,7 +32,8 @@ class _Adapter(Model, Protocol):
 class Models:
     """The models one worker process can ask."""
 
-    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
         self._settings = settings
         self._catalog = catalog
         self._offline: dict[str, Model] = {"extractive": ExtractiveModel(), "scripted": ScriptedModel()}
@@ -44,11 +47,11 @@ class Models:
         """
         entry = self._catalog.resolve(handle)
         if entry.provider == "offline":
-            return entry, self._offline[entry.name]
+            return entry, Counted(self._offline[entry.name], entry, self._metrics)
         self._require_key(entry.provider)
         async with self._opening:
             adapter = self._adapters.get(entry.provider) or await self._open(entry.provider)
-        return entry, adapter
+        return entry, Counted(adapter, entry, self._metrics)
 
     async def aclose(self) -> None:
         """Close what was opened."""

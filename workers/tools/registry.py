@@ -40,6 +40,12 @@ class Tools:
 
     async def run(self, context: ToolContext, call: ToolCall, allowed: list[str]) -> ToolReturn:
         """What the call gave back. Of what is foreseen only LeaseLost and StoreUnreachable are raised."""
+        done = await self._run(context, call, allowed)
+        name = call.name if call.name in self._handlers else "custom"
+        context.service.metrics.tool_calls.add(name, done.status)
+        return done
+
+    async def _run(self, context: ToolContext, call: ToolCall, allowed: list[str]) -> ToolReturn:
         try:
             if call.name not in allowed:
                 return _constrained(call, allowed)

@@ -1,9 +1,10 @@
 """Messages on the wire: what a send carries, and V1's rules of what goes together in it."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from service.errors import Invalid
 from service.http.errors import Misused
@@ -11,9 +12,11 @@ from service.http.paging import CEILING, PageQuery
 from service.http.schemas.bounds import Description, Handle, JsonObject, Name
 from service.loopback import is_private
 from service.records.messages import Answer, CallAnswer, NewMessage, ToolReturn
-from service.records.runs import RunOptions
+from service.records.runs import RunOptions, When
 
 MOST_MESSAGES = 1000
+LATEST_S = 366 * 86_400
+"""So far ahead a message may be due."""
 _NOT_HERE = "not available yet in this version; {}"
 _WITHOUT = "send without it"
 _REFUSED = {
@@ -222,6 +225,12 @@ class SendBase(BaseModel):
     include_compaction_messages: bool | None = Field(
         default=None, description="summaries made on the way show as such; else as a user's message"
     )
+    priority: int = Field(
+        default=0,
+        ge=0,
+        le=9,
+        description="Blockwire's: goes in front of what waits in the inbox with a lower one",
+    )
     return_logprobs: bool | None = Field(default=None, description=_NOT_HERE.format(_WITHOUT))
     top_logprobs: int | None = Field(default=None, ge=0, le=100, description=_NOT_HERE.format(_WITHOUT))
     return_token_ids: bool | None = Field(default=None, description=_NOT_HERE.format(_WITHOUT))
@@ -232,6 +241,12 @@ class SendBase(BaseModel):
 
 
 class AsyncSendRequest(SendBase):
+    delay_s: float | None = Field(
+        default=None, ge=0, le=LATEST_S, description="seconds from now at which it enters the agent's inbox"
+    )
+    not_before: AwareDatetime | None = Field(
+        default=None, description="the time at which it does, with its zone; at once if that is past"
+    )
     callback_url: str | None = Field(
         default=None,
         max_length=2000,
@@ -318,6 +333,17 @@ def run_options(body: SendBase) -> RunOptions:
     if body.system is not None:
         given.setdefault("override_system", body.system)
     return RunOptions(**given)
+
+
+def when_due(body: AsyncSendRequest) -> When:
+    """When the message enters its inbox. Misused for two times, Invalid for one too far away."""
+    if body.delay_s is not None and body.not_before is not None:
+        raise Misused("delay_s, not_before: send one of them, not both")
+    if body.not_before is None:
+        return When(delay_ms=round(1000 * (body.delay_s or 0)))
+    if body.not_before - datetime.now(UTC) > timedelta(seconds=LATEST_S):
+        raise Invalid("not_before", f"must lie within the next {LATEST_S // 86_400} days")
+    return When(at=max(0, round(body.not_before.timestamp() * 1_000_000)))
 
 
 def check_callback(url: str | None, private: bool) -> None:

@@ -168,6 +168,8 @@ def run_response(run: Run) -> RunResponse:
     ended = run.completed_at
     more: dict[str, Any] = {} if run.error is None else {"error": run.error.model_dump()}
     more |= {} if run.retried_by is None else {"retried_by": run.retried_by}
+    more |= {"priority": run.priority} if run.priority else {}
+    more |= {} if run.not_before is None else {"not_before": iso(run.not_before)}
     return RunResponse(
         **{
             **vars(run),

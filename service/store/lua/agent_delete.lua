@@ -4,6 +4,7 @@
 -- Reply {'ok', agent, generation, pool, …} (agents that waited for this one)  {'missing'}
 -- include: attachment
 -- include: run_end
+-- include: later
 -- include: subscription_filing
 local agent = ARGV[1]
 if redis.call('EXISTS', K.agent(agent)) == 0 then return {'missing'} end
@@ -11,6 +12,10 @@ for _, block in ipairs(redis.call('HVALS', K.agent_blocks(agent))) do detach(age
 local open = redis.call('LRANGE', K.agent_inbox(agent), 0, -1)
 local current = redis.call('HGET', K.agent_state(agent), 'run_id')
 if current then table.insert(open, current) end
+for _, run in ipairs(redis.call('ZRANGE', K.agent_later(agent), 0, -1)) do
+  drop_later(agent, run)
+  table.insert(open, run)
+end
 for _, run in ipairs(open) do run_end(agent, run, 'cancelled', 'cancelled', '', ARGV[4]) end
 for _, run in ipairs(redis.call('ZRANGE', K.agent_runs(agent), 0, -1)) do run_unlisted(agent, run) end
 for _, id in ipairs(redis.call('SMEMBERS', K.subscriptions_filed('agent:' .. agent))) do drop_subscription(id, agent) end
@@ -23,13 +28,13 @@ redis.call('ZREM', K.agents(), agent)
 gone('agents', agent, redis.call('HGET', K.agent(agent), 'seq'))
 refile(K.agents_filed, agent_places(agent), {}, '', agent)
 for _, time in ipairs(agent_times(agent)) do redis.call('ZREM', K.agents_ordered(time[1]), time[2]) end
-redis.call('ZREM', K.ready(), agent)
+taken(agent)
 redis.call('ZREM', K.leases(), agent)
 redis.call('ZREM', K.waits(), agent)
 redis.call('ZREM', K.held(), agent)
 redis.call('ZREM', K.approvals(), agent)
 redis.call('ZREM', K.wakes(), agent)
-redis.call('DEL', K.agent(agent), K.agent_state(agent), K.agent_blocks(agent), K.agent_inbox(agent),
+redis.call('DEL', K.agent(agent), K.agent_state(agent), K.agent_blocks(agent), K.agent_inbox(agent), K.agent_later(agent),
   K.agent_woken(agent), K.agent_messages(agent), K.agent_bodies(agent), K.agent_context(agent), K.agent_runs(agent),
   K.agent_steps(agent), K.agent_awaits(agent), K.agent_spent(agent), K.agent_parked(agent))
 return with_woken('ok')

@@ -6,6 +6,7 @@
 -- Reply {'ok'}  {'missing'} {'moved'} {'noblock', block} {'nomessage', message} {'noidentity', identity}
 --       {'label', label, agent}
 -- include: clock
+-- include: ready
 -- include: agent_places
 -- include: attachment
 local agent, author, keep = ARGV[1], ARGV[11], ARGV[12]
@@ -35,7 +36,7 @@ redis.call('HSET', K.agent(agent), 'record', ARGV[3], 'updated_at', MICROS, 'pla
 if ARGV[7] ~= '' then redis.call('HSET', K.agent(agent), 'identity_ids', ARGV[7]) end
 redis.call('HINCRBY', K.agent(agent), 'rev', 1)
 for name, text in pairs(cjson.decode(ARGV[13])) do redis.call('HSET', K.agent(agent), name, text) end
-redis.call('HSET', K.agent_state(agent), 'pool', ARGV[8])
+change_pool(agent, ARGV[8])
 if redis.call('ZSCORE', K.held(), agent) then redis.call('ZADD', K.held(), MILLIS, agent) end  -- its budget may be another
 file_agent(agent, places)
 order_agent(agent, times)

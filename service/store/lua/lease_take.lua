@@ -16,6 +16,6 @@ if (state[3] or '') ~= lineage() then
   return {'raised', back[1], back[2]}
 end
 redis.call('HSET', K.agent_state(ARGV[1]), 'status', 'leased', 'worker', ARGV[3])
-redis.call('ZREM', K.ready(), ARGV[1])
+taken(ARGV[1])
 redis.call('ZADD', K.leases(), MILLIS + tonumber(ARGV[4]), ARGV[1])
 return {'ok', ARGV[5] and next_run(ARGV[1], ARGV[5], ARGV[6], ARGV[7])}

@@ -4,10 +4,14 @@
 --
 -- ARGV  1 agent  2 run  3 record as JSON  4 '1' if what the run says is to be kept for streams
 --       5 '1' if it has a callback  6 'wait' or 'refuse' while a request is pending, or the request that it answers
---       7 the failed run that it tries again, or ''  8 runs that an inbox may hold  9 '1': nothing new (see send.lua)
--- Reply {'ok', created_at, generation or '', pool}  {'known', hash as a flat list} {'missing'} (no such agent)
---       {'pending', request or ''} (refused: this one is pending, or none)  {'full'}  {'filling'} (an answer never is)
+--       7 the failed run that it tries again, or ''  8 priority, '0' to '9'; an answer has none
+--       9 when it enters the inbox: '' for now, ms since the epoch, or ms from now behind a +
+--       10 runs that an inbox may hold  11 '1': nothing new (see send.lua)
+-- Reply {'ok', created_at, generation or '', pool, µs at which it enters the inbox or ''}  {'known', hash as a flat list}
+--       {'missing'} (no such agent)  {'pending', request or ''} (refused: this one is pending, or none)
+--       {'crowded', how many} (as many as may wait for their time already do)  {'full'}  {'filling'} (an answer never is)
 -- include: send
+local LATER_MOST = 1000
 local agent, run, pending = ARGV[1], ARGV[2], ARGV[6]
 if redis.call('EXISTS', K.run(run)) == 1 then return {'known', redis.call('HGETALL', K.run(run))} end
 if redis.call('EXISTS', K.agent(agent)) == 0 then return {'missing'} end
@@ -16,13 +20,14 @@ local request = redis.call('HGET', state, 'pending')
 local answers = pending ~= 'wait' and pending ~= 'refuse'
 if answers and request ~= pending then return {'pending', request or ''} end
 if pending == 'refuse' and request then return {'pending', request} end
-local refusal = not answers and no_room(agent, ARGV[8], ARGV[9])
+local refusal = not answers and no_room(agent, ARGV[9] == '' and ARGV[10], ARGV[11])
 if refusal then return refusal end
+if ARGV[9] ~= '' and redis.call('ZCARD', K.agent_later(agent)) >= LATER_MOST then return {'crowded', LATER_MOST} end
 if answers then
   redis.call('HDEL', state, 'pending')
   redis.call('HSET', state, 'answered_by', run)
 end
-local woken = send(agent, run, ARGV[3], ARGV[4], ARGV[5]) or {'', ''}
+local woken = send(agent, run, ARGV[3], ARGV[4], ARGV[5], ARGV[8], ARGV[9]) or {'', ''}
 local again = ARGV[7]
 if again ~= '' and redis.call('EXISTS', K.run(again)) == 1 then
   redis.call('ZREM', K.agent_parked(agent), again)
@@ -31,4 +36,4 @@ if again ~= '' and redis.call('EXISTS', K.run(again)) == 1 then
   if causes[1] then redis.call('HSET', K.run(run), 'causes', causes[1], 'over', causes[2]) end
 end
 if answers then redis.call('LMOVE', K.agent_inbox(agent), K.agent_inbox(agent), 'RIGHT', 'LEFT') end
-return {'ok', MICROS, woken[1], woken[2]}
+return {'ok', MICROS, woken[1], woken[2], redis.call('HGET', K.run(run), 'not_before') or ''}

@@ -6,6 +6,7 @@
 -- Reply {'cancelled', agent, generation, pool, …} (agents that became ready)  {'asked', the same}
 --       {'ended'} (it had ended before)  {'missing'}
 -- include: run_end
+-- include: later
 local run = ARGV[1]
 local found = redis.call('HMGET', K.run(run), 'record', 'status')
 if not found[1] then return {'missing'} end
@@ -20,6 +21,7 @@ if found[2] == 'running' then
 end
 if found[2] ~= 'created' then return {'ended'} end
 redis.call('LREM', K.agent_inbox(agent), 1, run)
+drop_later(agent, run)
 if redis.call('HGET', K.agent_state(agent), 'wake_run') == run then
   redis.call('HDEL', K.agent_state(agent), 'wake_run', 'wake_over')
   redis.call('DEL', K.agent_woken(agent))

@@ -1,7 +1,8 @@
 -- run_end(agent, run, stop_reason, status, error, keep): the end of a run, once; its caller is rung, and an agent that
 -- waited for it alone goes on (woken, in awaits.lua). What only a worker needed goes at once.
--- keep: seconds until all that belongs to the run goes. Past RUNS_KEPT runs of an agent
--- the oldest go at once; those that wait in its inbox are not counted, or they would push out what has just ended.
+-- keep: seconds until all that belongs to the run goes. Past RUNS_KEPT runs of an agent the oldest go at once. Those that
+-- wait, in its inbox or for their time, are not counted, or they would push out what has just ended; nor do they stand
+-- in the way of it.
 -- include: clock
 -- include: output
 -- include: awaits
@@ -49,9 +50,12 @@ local function forget(agent)
     if redis.call('EXISTS', K.step(step)) == 1 then break end
     step_unlisted(agent, step)
   end
-  for _, run in ipairs(redis.call('ZRANGE', K.agent_runs(agent), 0, HOLES_LOOKED_AT - 1)) do
-    if redis.call('EXISTS', K.run(run)) == 1 then break end
-    run_unlisted(agent, run)
+  local looked_at = HOLES_LOOKED_AT + redis.call('ZCARD', K.agent_later(agent))
+  for _, run in ipairs(redis.call('ZRANGE', K.agent_runs(agent), 0, looked_at - 1)) do
+    if not redis.call('ZSCORE', K.agent_later(agent), run) then
+      if redis.call('EXISTS', K.run(run)) == 1 then break end
+      run_unlisted(agent, run)
+    end
   end
 end
 
@@ -85,11 +89,14 @@ local function run_end(agent, run, stop_reason, status, error, keep)
   for _, part in ipairs(parts_of(run)) do redis.call('EXPIRE', part, keep) end
   redis.call('EXPIRE', K.run_output(run), OUTPUT_SECONDS)
   for _, step in ipairs(redis.call('LRANGE', K.run_steps(run), 0, -1)) do redis.call('EXPIRE', K.step(step), keep) end
-  if redis.call('ZCARD', K.agent_runs(agent)) - redis.call('LLEN', K.agent_inbox(agent)) > RUNS_KEPT then
-    local oldest = redis.call('ZRANGE', K.agent_runs(agent), 0, 0)[1]
-    local status_of_oldest = redis.call('HGET', K.run(oldest), 'status')
-    if status_of_oldest ~= 'created' and status_of_oldest ~= 'running' then
-      run_drop(agent, oldest)
+  local waiting = redis.call('ZCARD', K.agent_later(agent)) + redis.call('LLEN', K.agent_inbox(agent))
+  if redis.call('ZCARD', K.agent_runs(agent)) - waiting > RUNS_KEPT then
+    for _, oldest in ipairs(redis.call('ZRANGE', K.agent_runs(agent), 0, math.min(waiting, RUNS_KEPT))) do
+      local status_of_oldest = redis.call('HGET', K.run(oldest), 'status')
+      if status_of_oldest ~= 'created' and status_of_oldest ~= 'running' then
+        run_drop(agent, oldest)
+        break
+      end
     end
   end
   forget(agent)

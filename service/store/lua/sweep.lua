@@ -1,13 +1,17 @@
 -- Finds agents nobody carries: leases that ran out are raised to a new generation, agents ready for too long are
 -- named again, waits whose deadline has passed or that have nothing left to wait for end, wake-ups held back for want
--- of a budget are begun when it has room. The caller queues a job for each; a duplicate is harmless. Agents whose
--- request nobody answered in time are named, too, once in a while, until the caller has given it up.
+-- of a budget are begun when it has room, tasks whose time has come enter their agents' inboxes. The caller queues a job
+-- for each; a duplicate is harmless. Agents whose request nobody answered in time are named, too, once in a while, until
+-- the caller has given it up.
 --
 -- ARGV  1 ms an agent may be ready before it is named again
--- Reply {agent, generation, pool, 'lost', 'waiting', 'expired', 'held', 'answered' or 'overdue', …}
+-- Reply {agent, generation, pool, 'lost', 'waiting', 'expired', 'held', 'answered', 'due' or 'overdue', …}
 -- include: awaits
+-- include: inbox
+-- include: later
 local LOOKED_AT = 100
 local OVERDUE_MS = 10000
+local DUE_AT_ONCE = 500
 local found = {}
 for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K.leases(), '-inf', MILLIS, 'LIMIT', 0, 100)) do
   redis.call('ZREM', K.leases(), agent)
@@ -22,7 +26,7 @@ for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K.ready(), '-inf', MILLIS - t
     redis.call('ZADD', K.ready(), MILLIS, agent)
     for _, word in ipairs({agent, state[2], state[3] or 'default', 'waiting'}) do table.insert(found, word) end
   else
-    redis.call('ZREM', K.ready(), agent)
+    taken(agent)
   end
 end
 for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K.waits(), '-inf', MILLIS, 'LIMIT', 0, LOOKED_AT)) do
@@ -46,6 +50,12 @@ for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K.approvals(), '-inf', MILLIS
   else
     redis.call('ZREM', K.approvals(), agent)
   end
+end
+for _, run in ipairs(redis.call('ZRANGEBYSCORE', K.later(), '-inf', MILLIS, 'LIMIT', 0, DUE_AT_ONCE)) do
+  local known = redis.call('HMGET', K.run(run), 'status', 'agent')
+  if known[2] then drop_later(known[2], run) else redis.call('ZREM', K.later(), run) end
+  local back = known[1] == 'created' and into_inbox(known[2], run)
+  for _, word in ipairs(back and {known[2], back[1], back[2], 'due'} or {}) do table.insert(found, word) end
 end
 -- One page of those that wait, another one each second: should a wake-up ever be lost, this makes up for it.
 local pages = math.ceil(redis.call('ZCARD', K.waits()) / LOOKED_AT)

@@ -1,0 +1,206 @@
+"""Metrics: what this process has done, counted where it is done, for whoever watches it.
+
+Every label has a bounded number of values: routes and not paths, operations and not
+blocks; of what others name (models, tools) the first so many, and `other`. One
+process counts in one thread, so counting is a look-up and an addition, without a lock: the
+hot path pays less than a microsecond for each.
+
+Elsewhere: how figures of all processes come together (figures.py); the text (exposition.py).
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from service.records.figures import Family, Labels
+from service.records.runs import StopReason, Usage, status_of
+from service.vitals import vitals
+
+SERIES_MOST = 1000
+NAMED_MOST = 50
+"""Models, or tools, that are told apart."""
+OTHER = "other"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+SHORT_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LONG_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class Counter:
+    """Numbers that only grow, or a gauge's, by the values of their labels."""
+
+    def __init__(
+        self, name: str, help: str, *labels: str, gauge: bool = False, most: int = SERIES_MOST
+    ) -> None:
+        self.name = name
+        self._help = help
+        self._labels = labels
+        self._gauge = gauge
+        self._most = most
+        self._values: dict[tuple[str, ...], float] = {} if labels else {(): 0}
+
+    def add(self, *labels: str, by: float = 1) -> None:
+        found = self._values.get(labels)
+        if found is None:
+            labels = _within(labels, len(self._values), self._most)
+            found = self._values.get(labels, 0)
+        self._values[labels] = found + by
+
+    def family(self) -> Family:
+        samples = [(self.name, _named(self._labels, of), value) for of, value in self._values.items()]
+        return Family(
+            name=self.name, help=self._help, kind="gauge" if self._gauge else "counter", samples=samples
+        )
+
+
+class Timer:
+    """How long something took, as a histogram."""
+
+    def __init__(
+        self, name: str, help: str, *labels: str, bounds: Sequence[float], most: int = SERIES_MOST
+    ) -> None:
+        self.name = name
+        self._help = help
+        self._labels = labels
+        self._bounds = bounds
+        self._most = most
+        self._cells: dict[tuple[str, ...], tuple[list[int], list[float]]] = {}
+
+    def note(self, seconds: float, *labels: str) -> None:
+        cell = self._cells.get(labels)
+        if cell is None:
+            labels = _within(labels, len(self._cells), self._most)
+            cell = self._cells.setdefault(labels, ([0] * (len(self._bounds) + 1), [0.0]))
+        cell[0][bisect_left(self._bounds, seconds)] += 1
+        cell[1][0] += seconds
+
+    def family(self) -> Family:
+        samples: list[tuple[str, Labels, float]] = []
+        for of, (counts, total) in self._cells.items():
+            labels, sum = _named(self._labels, of), 0
+            for bound, count in zip([*self._bounds, None], counts, strict=True):
+                sum += count
+                le = "+Inf" if bound is None else f"{bound:g}"
+                samples.append((f"{self.name}_bucket", {**labels, "le": le}, sum))
+            samples += [(f"{self.name}_sum", labels, total[0]), (f"{self.name}_count", labels, sum)]
+        return Family(name=self.name, help=self._help, kind="histogram", samples=samples)
+
+
+def _within(labels: tuple[str, ...], has: int, most: int) -> tuple[str, ...]:
+    """The labels, or, past the bound, those of all others together."""
+    return labels if has < most else (OTHER,) * len(labels)
+
+
+def _named(names: Sequence[str], values: Sequence[str]) -> Labels:
+    return dict(zip(names, values, strict=True))
+
+
+class Metrics:
+    """All that one process counts."""
+
+    def __init__(self) -> None:
+        self.requests = Counter(
+            "blockwire_http_requests_total", "Requests answered", "method", "route", "status"
+        )
+        self.request_seconds = Timer(
+            "blockwire_http_request_seconds",
+            "From a request's arrival to the last byte of its answer; streams are not among them",
+            "method",
+            "route",
+            bounds=LONG_S,
+        )
+        self.streams = Counter("blockwire_http_streams", "Streams that are open", "route", gauge=True)
+        self.store_seconds = Timer(
+            "blockwire_store_seconds",
+            "Round trips to the store, waiting for a connection included",
+            bounds=SHORT_S,
+        )
+        self.store_errors = Counter(
+            "blockwire_store_errors_total", "Commands that the store refused or did not answer", "error"
+        )
+        self.edits = Counter(
+            "blockwire_edits_total",
+            "Edits of blocks: applied, unchanged, repeated, conflict, refused, fenced or failed",
+            "operation",
+            "outcome",
+        )
+        self.messages = Counter("blockwire_messages_total", "Messages put into inboxes", "kind")
+        self.steps = Counter("blockwire_steps_total", "Steps stored", "status")
+        self.runs = Counter("blockwire_runs_ended_total", "Runs that workers ended", "status", "stop_reason")
+        self.dead_letters = Counter(
+            "blockwire_dead_letters_total", "Runs given up because they kept losing their workers"
+        )
+        self.model_calls = Counter(
+            "blockwire_model_calls_total",
+            "Calls of models; the outcome is ok or the kind of failure",
+            "provider",
+            "model",
+            "outcome",
+            most=8 * NAMED_MOST,
+        )
+        self.model_seconds = Timer(
+            "blockwire_model_call_seconds",
+            "How long calls of models took",
+            "provider",
+            "model",
+            bounds=LONG_S,
+            most=NAMED_MOST,
+        )
+        self.tokens = Counter(
+            "blockwire_model_tokens_total",
+            "Tokens that models counted; cached ones are prompt tokens too",
+            "provider",
+            "model",
+            "kind",
+            most=3 * NAMED_MOST,
+        )
+        self.tool_calls = Counter(
+            "blockwire_tool_calls_total",
+            "Tool calls; people's own are `custom`",
+            "tool",
+            "outcome",
+            most=2 * NAMED_MOST,
+        )
+        self.wakeups = Counter("blockwire_wakeups_total", "Wake-ups recorded", "outcome")
+        self.wakeup_changes = Counter(
+            "blockwire_wakeup_changes_total",
+            "Changes that wake-ups tell of, or that were held back",
+            "outcome",
+        )
+        self.swept = Counter(
+            "blockwire_agents_requeued_total",
+            "Agents that the sweeper found: lost (their worker is gone), waiting (their job is), due, …",
+            "reason",
+        )
+        self.leases_lost = Counter("blockwire_leases_lost_total", "Leases this process lost while it worked")
+        self._all = [one for one in vars(self).values() if isinstance(one, Counter | Timer)]
+
+    def families(self) -> list[Family]:
+        """Everything as it is now, with what the process takes of its machine."""
+        return [*vitals(), *(one.family() for one in self._all)]
+
+    def answered(self, method: str, route: str | None, status: int, seconds: float, streamed: bool) -> None:
+        """One request, once its answer is out. An unknown path is one route."""
+        method = method if method in METHODS else OTHER
+        route = route or "unknown"
+        self.requests.add(method, route, str(status))
+        if not streamed:
+            self.request_seconds.note(seconds, method, route)
+
+    def asked_store(self, seconds: float, error: str | None = None) -> None:
+        """One round trip to the store."""
+        self.store_seconds.note(seconds)
+        if error is not None:
+            self.store_errors.add(error)
+
+    def run_ended(self, stop_reason: StopReason) -> None:
+        self.runs.add(status_of(stop_reason), stop_reason)
+
+    def model_called(
+        self, provider: str, model: str, seconds: float, outcome: str, usage: Usage | None = None
+    ) -> None:
+        """One call of a model; without usage where it gave no answer."""
+        self.model_calls.add(provider, model, outcome)
+        self.model_seconds.note(seconds, provider, model)
+        if usage is not None:
+            self.tokens.add(provider, model, "prompt", by=usage.prompt_tokens)
+            self.tokens.add(provider, model, "completion", by=usage.completion_tokens)
+            self.tokens.add(provider, model, "cached", by=usage.cached_input_tokens)
