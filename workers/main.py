@@ -23,6 +23,7 @@ from workers.callbacks import Caller
 from workers.keeper import Keeper
 from workers.loop import Loop
 from workers.models.registry import Models
+from workers.posts import Poster
 from workers.questions import Questioner
 from workers.tools import agents, blocks, messages
 from workers.tools.custom import CustomTools
@@ -75,7 +76,8 @@ async def _work(service: Service, pool: ArqRedis) -> None:
 
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop)
-    running = (keeper.run(), Dispatcher(service).run(), Caller(service).run())
+    poster = Poster()
+    running = (keeper.run(), Dispatcher(service).run(), Caller(service, poster).run())
     beside = [asyncio.create_task(one) for one in running]
     for task in beside:  # they never end by themselves; without them the process had better start anew
         task.add_done_callback(stop)
@@ -88,6 +90,7 @@ async def _work(service: Service, pool: ArqRedis) -> None:
         for task in beside:
             task.cancel()
         ends = await asyncio.gather(*beside, return_exceptions=True)
+        await poster.aclose()
         await models.aclose()
         log.info("worker.stopped", worker_id=worker_id)
     for end in ends:

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
+from service.addresses import may_be_private
 from service.bootstrap import Service
-from service.callbacks import may_be_private
 from service.http.app import create_app
 from service.settings import Settings
 from tests.http.conftest import WS, Make, Worker

@@ -17,6 +17,7 @@ from service.records.runs import Run
 from tests.workers.bench import PERSON, WS, Bench, WorkerKilled, says, wait_until
 from workers import callbacks
 from workers.callbacks import Caller
+from workers.posts import Outcome, Poster, Refused
 
 pytestmark = pytest.mark.anyio
 
@@ -57,9 +58,9 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def caller(service: Service) -> AsyncIterator[Caller]:
-    caller = Caller(service)
-    yield caller
-    await caller.aclose()
+    poster = Poster()
+    yield Caller(service, poster)
+    await poster.aclose()
 
 
 async def ended(bench: Bench, url: str, *, private: bool = True, **entry: Any) -> tuple[Agent, Run]:
@@ -158,11 +159,11 @@ async def test_the_default_ports_are_those_of_the_scheme(
 ) -> None:
     asked = []
 
-    async def address(host: str, port: int, run: Run) -> str:
+    async def address(poster: Poster, host: str, port: int, private: bool) -> str:
         asked.append((host, port))
-        raise callbacks.Refused("not now")
+        raise Refused("not now")
 
-    monkeypatch.setattr(callbacks, "_address", address)
+    monkeypatch.setattr(Poster, "_address", address)
     for url in ("http://a.example/x", "https://b.example/x", "https://c.example:8443/x"):
         await ended(bench, url)
     await caller.tell(WS)
@@ -174,14 +175,14 @@ async def test_a_worker_that_dies_while_it_tells_leaves_an_error_and_nobody_tell
 ) -> None:
     _, run = await ended(bench, receiver.url)
 
-    async def dies(*_: object) -> int:
+    async def dies(*_: object, **__: object) -> Outcome:
         raise WorkerKilled
 
     with monkeypatch.context() as broken:
-        broken.setattr(callbacks, "_post", dies)
+        broken.setattr(Poster, "post", dies)
         with pytest.raises(WorkerKilled):
             await caller.tell(WS)
-    assert await Caller(bench.service).tell(WS) is False
+    assert await caller.tell(WS) is False
     assert receiver.got == []
     assert (await bench.service.runs.read(WS, run.id)).callback_error == UNKNOWN
 

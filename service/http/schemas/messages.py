@@ -1,7 +1,6 @@
 """Messages on the wire: what a send carries, and V1's rules of what goes together in it."""
 
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -9,7 +8,6 @@ from service.errors import Invalid
 from service.http.errors import Misused
 from service.http.paging import CEILING, PageQuery
 from service.http.schemas.bounds import Description, Handle, JsonObject, Name
-from service.loopback import is_private
 from service.records.messages import Answer, CallAnswer, NewMessage, ToolReturn
 from service.records.runs import RunOptions
 
@@ -318,25 +316,6 @@ def run_options(body: SendBase) -> RunOptions:
     if body.system is not None:
         given.setdefault("override_system", body.system)
     return RunOptions(**given)
-
-
-def check_callback(url: str | None, private: bool) -> None:
-    """Raises Invalid for an address that cannot be called, or must not be from here."""
-    if url is None:
-        return
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host:
-        raise Invalid("callback_url", "is no complete URL; send one such as https://example.com/runs")
-    if not private and is_private(host):
-        raise Invalid(
-            "callback_url",
-            "names this machine or a private network; send one that the world reaches, or start the server "
-            "with BLOCKWIRE_CALLBACKS_PRIVATE=1",
-        )
 
 
 def check_streaming(body: SendRequest, legacy: bool) -> None:
