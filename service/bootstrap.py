@@ -18,6 +18,7 @@ from service.callbacks import Callbacks
 from service.catalog import Catalog
 from service.changes import Changes
 from service.errors import StoreUnreadable
+from service.extras import Extras
 from service.history import History
 from service.identities import Identities
 from service.leases import Leases
@@ -50,6 +51,7 @@ class Service:
     catalog: Catalog
     blocks: Blocks
     history: History
+    extras: Extras
     tools: Toolbox
     tool_runs: ToolRuns
     agents: Agents
@@ -84,6 +86,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     catalog = Catalog(settings)
     jobs = Queue(queue)
     blocks = Blocks(store, settings)
+    history = History(store, blocks)
     tools = Toolbox(store)
     agents = Agents(store, settings, blocks, tools, catalog, jobs, now)
     changes = Changes(store, bell)
@@ -93,7 +96,8 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         settings=settings,
         catalog=catalog,
         blocks=blocks,
-        history=History(store, blocks),
+        history=history,
+        extras=Extras(blocks, history),
         tools=tools,
         tool_runs=ToolRuns(store, settings, jobs, bell),
         agents=agents,
