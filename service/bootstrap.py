@@ -17,6 +17,7 @@ from service.blocks import Blocks
 from service.callbacks import Callbacks
 from service.catalog import Catalog
 from service.changes import Changes
+from service.deliveries import Deliveries
 from service.errors import StoreUnreadable
 from service.extras import Extras
 from service.history import History
@@ -39,6 +40,7 @@ from service.subscriptions import Subscriptions
 from service.tags import Tags
 from service.tool_runs import ToolRuns
 from service.toolbox import Toolbox
+from service.webhooks import Webhooks
 
 log = structlog.get_logger()
 
@@ -67,6 +69,8 @@ class Service:
     questions: Questions
     changes: Changes
     subscriptions: Subscriptions
+    webhooks: Webhooks
+    deliveries: Deliveries
     retries: Retries
     tokens: Tokens
     identities: Identities
@@ -114,6 +118,8 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         changes=changes,
         retries=Retries(store),
         subscriptions=Subscriptions(store, agents, blocks, changes, jobs, now),
+        webhooks=Webhooks(store, settings, blocks, changes, now),
+        deliveries=Deliveries(store, settings, bell, now),
         tokens=Tokens(store, bell, settings, now),
         identities=Identities(store),
         tags=Tags(store),

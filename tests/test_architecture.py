@@ -45,6 +45,7 @@ BORROWED = {
     "agents": {"messages"},
     "approvals": {"messages", "runs"},
     "changes": {"blocks"},
+    "deliveries": {"webhooks"},
     "messages": {"runs"},
     "runs": {"messages"},
 }
@@ -55,6 +56,7 @@ ROOMS = (
     "asks",
     "blocks",
     "changes",
+    "deliveries",
     "history",
     "leases",
     "messages",
@@ -63,6 +65,7 @@ ROOMS = (
     "subscriptions",
     "tool_runs",
     "toolbox",
+    "webhooks",
 )
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "service/": ("workers", "tests"),

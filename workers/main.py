@@ -30,6 +30,7 @@ from workers.tools.custom import CustomTools
 from workers.tools.registry import Tools
 from workers.tools.sandbox import Sandbox
 from workers.wakeups import Dispatcher
+from workers.webhooks import Deliverer
 
 log = structlog.get_logger()
 
@@ -77,7 +78,12 @@ async def _work(service: Service, pool: ArqRedis) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop)
     poster = Poster()
-    running = (keeper.run(), Dispatcher(service).run(), Caller(service, poster).run())
+    running = (
+        keeper.run(),
+        Dispatcher(service).run(),
+        Caller(service, poster).run(),
+        Deliverer(service, poster).run(),
+    )
     beside = [asyncio.create_task(one) for one in running]
     for task in beside:  # they never end by themselves; without them the process had better start anew
         task.add_done_callback(stop)
