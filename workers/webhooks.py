@@ -11,6 +11,7 @@ Elsewhere: what is told (payloads.py); how it is posted (posts.py); what is kept
 
 import asyncio
 import random
+import re
 from contextlib import suppress
 
 import structlog
@@ -162,5 +163,6 @@ def wait_s(tries: int, retry_after: str = "") -> float:
 
     A receiver that says how long it wants to be left alone is, up to an hour.
     """
-    asked = min(int(retry_after), WAIT_MOST_S) if retry_after.isascii() and retry_after.isdigit() else 0
+    said = re.fullmatch("[0-9]{1,9}", retry_after)
+    asked = min(int(said[0]), WAIT_MOST_S) if said else 0
     return max(asked, min(2.0 ** min(tries, 20), WAIT_MOST_S) * random.uniform(0.75, 1.25))

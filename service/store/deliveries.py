@@ -9,7 +9,7 @@ from service.store.client import StoreClient, flat
 from service.store.keys import key
 from service.store.webhooks import webhook_of
 
-CLAIM_MS = 20_000
+CLAIM_MS = 15_000
 """How long a worker may take over one delivery before another takes it for dead: more than a try takes."""
 KEPT_MS = 30 * 86_400_000
 RECENT_MOST = 100
