@@ -94,7 +94,13 @@ class Deliverer:
         delivery = claimed.delivery or await self._next(ws, claimed)
         if delivery is None:
             return
-        told = await self._post(claimed, delivery)
+        try:
+            told = await self._post(claimed, delivery)
+        except asyncio.CancelledError:  # the worker is stopped: another one sends it again at once
+            cut_off = Verdict(outcome="again", error="the worker was stopped while it waited for an answer")
+            with suppress(StoreUnreachable):
+                await self._service.deliveries.settle(ws, claimed, delivery.id, cut_off)
+            raise
         verdict = judged(delivery, told)
         status, paused = await self._service.deliveries.settle(ws, claimed, delivery.id, verdict)
         facts = {"workspace": ws, "webhook_id": claimed.webhook.id, "delivery_id": delivery.id}

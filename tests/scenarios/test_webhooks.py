@@ -85,9 +85,11 @@ async def test_each_change_is_told_once_in_order_and_after_a_time_away_all_that_
         assert made["secret"] not in log.read_text(), f"{log.name} tells the secret"
 
 
-async def test_a_worker_killed_in_the_middle_of_a_delivery_is_replaced_by_one_that_sends_the_same(
-    team: Team, team_api: Api, receiver: Receiver, report: Report
+@pytest.mark.parametrize("how", ["killed", "asked to stop"])
+async def test_a_worker_that_ends_in_the_middle_of_a_delivery_is_replaced_by_one_that_sends_the_same(
+    team: Team, team_api: Api, receiver: Receiver, how: str
 ) -> None:
+    """When the turn of the killed one is over; at once where it could still say so."""
     team.start("worker 1")
     made = await hook(team_api, receiver)
     receiver.silent = True
@@ -97,7 +99,12 @@ async def test_a_worker_killed_in_the_middle_of_a_delivery_is_replaced_by_one_th
         return bool(receiver.posts)
 
     await wait_until("the first was posted", under_way)
-    team.kill("worker 1")
+    if how == "killed":
+        team.kill("worker 1")
+    else:
+        assert await asyncio.to_thread(team.terminate("worker 1").wait, 10) == 0
+        turn = (await team_api.get(f"/v1/webhooks/{made['id']}/deliveries"))[0]
+        assert (turn["tries"], turn["error"]) == (1, "the worker was stopped while it waited for an answer")
     receiver.silent = False
     team.start_worker("worker 2")
     await team_api.append(block, "1")

@@ -250,6 +250,35 @@ async def test_a_worker_that_dies_while_it_posts_leaves_the_delivery_to_another(
     assert (first.headers["webhook-id"], first.raw) == (second.headers["webhook-id"], second.raw)
 
 
+async def test_a_worker_that_is_stopped_while_it_posts_hands_the_delivery_over_at_once(
+    post: Post, receiver: Receiver
+) -> None:
+    receiver.silent = True
+    await post.hook()
+    await post.block("0")
+    [claimed] = await post.claimed()
+    task = asyncio.create_task(post.deliverer.serve(WS, claimed))
+
+    async def posted() -> bool:
+        return bool(receiver.posts)
+
+    await wait_until("it was posted", posted)
+    receiver.silent = False
+    async with post.service.deliveries.rings(WS) as rings:
+        while not rings.empty():
+            rings.get_nowait()
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+        async with asyncio.timeout(5):
+            await rings.get()
+    [waiting] = await post.deliveries("waiting")
+    assert (waiting.tries, waiting.next_try_at) == (1, None)
+    await post.serve()
+    first, second = receiver.posts
+    assert (first.headers["webhook-id"], first.raw) == (second.headers["webhook-id"], second.raw)
+
+
 async def test_a_worker_that_slept_past_its_turn_changes_nothing(post: Post, receiver: Receiver) -> None:
     await post.hook()
     await post.block("0")
@@ -319,11 +348,11 @@ async def test_a_receiver_that_refuses_one_after_the_other_is_left_alone(
 
 
 class TestGivenUp:
-    """A delivery is tried for so long; here for a third of a second."""
+    """A delivery is tried for so long; here for a second and a half."""
 
     @pytest.fixture
     def settings(self) -> Settings:
-        return Settings(webhook_hours=0.3 / 3600)
+        return Settings(webhook_hours=1.5 / 3600)
 
     async def test_a_webhook_that_nothing_gets_through_to_is_paused_and_loses_nothing(
         self, post: Post, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
@@ -337,7 +366,7 @@ class TestGivenUp:
             await post.serve()
             return (await post.standing()).paused is not None
 
-        await wait_until("the webhook was paused", paused)
+        await wait_until("the webhook was paused", paused, 20)
         standing, [dead] = await post.standing(), await post.deliveries("dead")
         assert standing.paused is not None
         assert (standing.paused.reason, standing.dead_letters) == ("failing", 1)
@@ -505,7 +534,7 @@ async def test_a_slow_receiver_delays_no_other(
             async def both() -> bool:
                 return bool(receiver.posts) and bool(quick.posts)
 
-            await wait_until("both were posted the first", both)
+            await wait_until("both were posted the first", both, 20)
             for number in range(1, 4):
                 await fast.append(block, str(number))
                 await wait_until("the fast one was told", _has(fast, number + 1))
@@ -514,6 +543,39 @@ async def test_a_slow_receiver_delays_no_other(
             for one in (task, dispatcher):
                 one.cancel()
             await asyncio.wait({task, dispatcher})
+
+
+async def test_a_worker_serves_so_many_at_once_and_the_rest_in_their_turn(
+    post: Post, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "AT_ONCE", 2)
+    monkeypatch.setattr(webhooks, "LOOK_AGAIN_S", 0.05)
+    receiver.slow_s = 0.1
+    now, most = 0, 0
+    sending = post.deliverer._poster.post
+
+    async def counted(*args: Any, **more: Any) -> Outcome:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        try:
+            return await sending(*args, **more)
+        finally:
+            now -= 1
+
+    monkeypatch.setattr(post.deliverer._poster, "post", counted)
+    for _ in range(5):
+        await post.hook()
+    task = asyncio.create_task(post.deliverer.run())
+    dispatcher = asyncio.create_task(Dispatcher(post.service).run())
+    try:
+        await post.block("0")
+        await wait_until("all were told", _has(post, 5), 20)
+        assert most == 2
+    finally:
+        for one in (task, dispatcher):
+            one.cancel()
+        await asyncio.wait({task, dispatcher})
 
 
 async def test_a_deliverer_outlives_the_store(
@@ -530,7 +592,7 @@ async def test_a_deliverer_outlives_the_store(
     dispatcher = asyncio.create_task(Dispatcher(post.service).run())
     try:
         await post.block("0")
-        await wait_until("the receiver was told", _has(post, 1))
+        await wait_until("the receiver was told", _has(post, 1), 20)
         assert away == {"claim": 0, "begin": 0}
     finally:
         for one in (task, dispatcher):

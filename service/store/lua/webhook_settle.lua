@@ -64,6 +64,10 @@ elseif status ~= 'waiting' and nothing_left(id) then
   redis.call('ZREM', K.webhooks_due(), id)
 else
   redis.call('ZADD', K.webhooks_due(), string.format('%d', MILLIS + wait), id)
-  if wait > 0 then redis.call('HSET', delivery, 'next_try_at', string.format('%d', MILLIS + wait) .. '000') end
+  if wait > 0 then
+    redis.call('HSET', delivery, 'next_try_at', string.format('%d', MILLIS + wait) .. '000')
+  elseif status == 'waiting' then
+    ring_webhooks() -- whoever had it is about to go
+  end
 end
 return {status, paused}
