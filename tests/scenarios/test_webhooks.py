@@ -22,8 +22,6 @@ Report = Callable[[str], None]
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-ROUNDS = 3
-BURST = 10_000
 AT_ONCE = 50
 
 
@@ -116,19 +114,20 @@ async def test_a_worker_that_ends_in_the_middle_of_a_delivery_is_replaced_by_one
     assert (shown["active"], shown["dead_letters"]) == (True, 0)
 
 
+@pytest.mark.parametrize("rounds", [3, pytest.param(50, marks=pytest.mark.chaos)], ids=["short", "long"])
 async def test_what_was_acknowledged_is_told_though_every_process_dies_right_after(
-    team: Team, team_api: Api, receiver: Receiver
+    team: Team, team_api: Api, receiver: Receiver, rounds: int
 ) -> None:
     """Web, worker and store, killed as the answer arrives and started again; round after round."""
     team.start("worker 1")
     block = await team_api.block("board")
     await hook(team_api, receiver, kinds=["edited"])
-    for number in range(ROUNDS):
+    for number in range(rounds):
         await team_api.append(block, f"{number} ")
         team.kill("web", "worker 1", "store")
         team.start("worker 1")
-    await wait_until("all was told", has(receiver, ROUNDS), CLAIM_MS / 1000 + 20)
-    assert told(receiver) == [f"{number} " for number in range(ROUNDS)]
+    await wait_until("all was told", has(receiver, rounds), CLAIM_MS / 1000 + 20)
+    assert told(receiver) == [f"{number} " for number in range(rounds)]
 
 
 async def test_an_operator_who_forbids_private_addresses_is_obeyed(
@@ -176,8 +175,11 @@ async def test_what_never_got_through_is_a_dead_letter_that_can_be_sent_again(
     assert receiver.posts[tried].headers["webhook-id"] == dead["id"]
 
 
+@pytest.mark.parametrize(
+    "edits", [2000, pytest.param(10_000, marks=pytest.mark.chaos)], ids=["short", "long"]
+)
 async def test_a_burst_costs_a_slow_receiver_a_few_bounded_deliveries_and_delays_no_other(
-    team: Team, team_api: Api, receiver: Receiver, report: Report
+    team: Team, team_api: Api, receiver: Receiver, report: Report, edits: int
 ) -> None:
     """Nothing is copied for whoever is behind: one delivery is stored, the rest lies in the stream."""
     team.start("worker 1", "worker 2")
@@ -188,19 +190,19 @@ async def test_a_burst_costs_a_slow_receiver_a_few_bounded_deliveries_and_delays
         block = await team_api.block("board")
         async with open_service(team.settings) as service:
             bodies: list[int] = []
-            for first in range(0, BURST, AT_ONCE):
+            for first in range(0, edits, AT_ONCE):
                 numbers = range(first, first + AT_ONCE)
-                edits = [Edit(operation="set", text=str(number)) for number in numbers]
-                await asyncio.gather(*(service.blocks.edit(WS, block, one, Author()) for one in edits))
-                if first % 1000 == 0:
+                some = [Edit(operation="set", text=str(number)) for number in numbers]
+                await asyncio.gather(*(service.blocks.edit(WS, block, one, Author()) for one in some))
+                if first % 500 == 0:
                     bodies.append(await stored_bodies(service.store))
-            await wait_until("the quick one was told all", has(quick, BURST), 120)
-            behind = BURST - len(told(receiver))
+            await wait_until("the quick one was told all", has(quick, edits), 120)
+            behind = edits - len(told(receiver))
             assert behind > 0
-            await wait_until("so was the slow one", has(receiver, BURST), 240)
+            await wait_until("so was the slow one", has(receiver, edits), 240)
     for one in (receiver, quick):
         ids = [change["id"] for post in one.posts for change in post.body["data"]["changes"]]
-        assert len(ids) == len(set(ids)) == BURST
+        assert len(ids) == len(set(ids)) == edits
         assert ids == sorted(ids, key=lambda id: int(id.partition("-")[2]))
         assert max(len(post.raw) for post in one.posts) < BODY_MOST + 1000
     assert max(bodies) <= 2

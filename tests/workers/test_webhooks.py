@@ -490,6 +490,31 @@ async def test_after_a_rotation_both_secrets_sign_for_a_while(post: Post, receiv
         assert sent.headers["webhook-signature"] == expected
 
 
+class TestGap:
+    """More is written than is kept while no worker runs."""
+
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return Settings(change_count=100)
+
+    async def test_whoever_missed_changes_for_good_is_told_so_and_then_the_rest(
+        self, post: Post, receiver: Receiver
+    ) -> None:
+        """Whatever it filters by: nobody knows any more what was lost."""
+        await post.hook(labels=["notes"])
+        other = await post.block(label="other")
+        await post.serve()
+        begin = (await post.standing()).position
+        for number in range(350):
+            await post.append(other, str(number % 10))
+        await post.block("last")
+        await post.serve()
+        gap, rest = receiver.posts
+        assert (gap.body["type"], gap.body["data"]["after"]) == ("resync", begin)
+        assert [change["added"] for change in rest.body["data"]["changes"]] == ["last"]
+        assert rest.body["data"]["after"] == gap.body["data"]["upto"]
+
+
 class TestPrivate:
     """Whatever the webhook was allowed when it was made: an operator may say no later."""
 
