@@ -14,7 +14,7 @@ act with it (agents.py); the operations (store/lua/block_edit.lua); key names (s
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from service.errors import (
     BlockFull,
@@ -178,6 +178,10 @@ class Blocks:
         """Ids of the agents a block is attached to. Raises NotFound."""
         await self._store.read(ws, block_id)
         return await self._lists.agents_of(ws, block_id, page)
+
+    async def attached_to(self, ws: str, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Of pairs (block, tag) those whose block is attached to an agent with that tag."""
+        return await self._lists.attached_to(ws, pairs)
 
     async def find(self, ws: str, query: BlockQuery, page: Page) -> list[Block]:
         """One page of the blocks that a query asks for, by creation. Raises TooWide."""

@@ -17,7 +17,9 @@ from service.blocks import Blocks
 from service.callbacks import Callbacks
 from service.catalog import Catalog
 from service.changes import Changes
+from service.deliveries import Deliveries
 from service.errors import StoreUnreadable
+from service.extras import Extras
 from service.figures import Figures
 from service.history import History
 from service.identities import Identities
@@ -42,6 +44,7 @@ from service.subscriptions import Subscriptions
 from service.tags import Tags
 from service.tool_runs import ToolRuns
 from service.toolbox import Toolbox
+from service.webhooks import Webhooks
 
 log = structlog.get_logger()
 
@@ -54,6 +57,7 @@ class Service:
     catalog: Catalog
     blocks: Blocks
     history: History
+    extras: Extras
     tools: Toolbox
     tool_runs: ToolRuns
     agents: Agents
@@ -71,6 +75,8 @@ class Service:
     questions: Questions
     changes: Changes
     subscriptions: Subscriptions
+    webhooks: Webhooks
+    deliveries: Deliveries
     retries: Retries
     tokens: Tokens
     identities: Identities
@@ -95,6 +101,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     jobs = Queue(queue)
     pressure = Pressure(store, settings)
     blocks = Blocks(store, settings, metrics)
+    history = History(store, blocks)
     tools = Toolbox(store)
     agents = Agents(store, settings, blocks, tools, catalog, jobs, pressure, now)
     changes = Changes(store, bell)
@@ -104,7 +111,8 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         settings=settings,
         catalog=catalog,
         blocks=blocks,
-        history=History(store, blocks),
+        history=history,
+        extras=Extras(blocks, history),
         tools=tools,
         tool_runs=ToolRuns(store, settings, jobs, bell),
         agents=agents,
@@ -123,6 +131,8 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         changes=changes,
         retries=Retries(store),
         subscriptions=Subscriptions(store, agents, blocks, changes, jobs, now),
+        webhooks=Webhooks(store, settings, blocks, changes, now),
+        deliveries=Deliveries(store, settings, bell, now),
         tokens=Tokens(store, bell, settings, now),
         identities=Identities(store),
         tags=Tags(store),

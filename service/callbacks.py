@@ -11,10 +11,8 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from service.loopback import is_loopback
 from service.records.base import iso
 from service.records.runs import Run
-from service.settings import Settings
 from service.store.bell import Bell
 from service.store.client import StoreClient
 from service.store.keys import WORKSPACES_KEY, key
@@ -22,16 +20,6 @@ from service.store.runs import RunStore
 
 TAKE_MOST = 50
 UNKNOWN = "the worker that was sending it was lost before it knew the outcome"
-
-
-def may_be_private(settings: Settings) -> bool:
-    """Whether a callback may go to this machine or its network.
-
-    Whoever reaches a server that listens to this machine alone could call those addresses anyway.
-    """
-    if settings.callbacks_private is None:
-        return not settings.insecure and is_loopback(settings.host)
-    return settings.callbacks_private
 
 
 class Callbacks:

@@ -1,7 +1,7 @@
 """Loopback: which names and addresses can only mean this machine, or only its network.
 
 Who may listen (service/processes.py), who is answered (http/guard.py) and who is
-called back (workers/callbacks.py) hang on it.
+called (addresses.py, workers/posts.py) hang on it.
 """
 
 from ipaddress import ip_address

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import translate
 from functools import lru_cache
 
+from service.blocks import Blocks
 from service.records.blocks import Change
 from service.records.subscriptions import Subscription
 from service.store.subscriptions import WIDE_MOST, SubscriptionStore
@@ -22,8 +23,9 @@ TELLING = ("created", "edited", "configured", "deleted")
 class Matches:
     """Looks up the subscriptions of a range of changes in a few round trips."""
 
-    def __init__(self, store: SubscriptionStore) -> None:
+    def __init__(self, store: SubscriptionStore, blocks: Blocks) -> None:
         self._store = store
+        self._blocks = blocks
 
     async def of(self, ws: str, changes: Sequence[Change]) -> dict[str, list[Subscription]]:
         """By the id of a change those it concerns; oldest first."""
@@ -56,7 +58,7 @@ class Matches:
         tags = {id: sought for id, (kind, sought) in wide.items() if kind == "agents"}
         fitting = await asyncio.to_thread(_fitting, sorted({label for _, label in blocks}), globs)
         pairs = {(block, tag) for block, _ in blocks for tag in tags.values()}
-        attached = await self._store.attached_to(ws, sorted(pairs))
+        attached = await self._blocks.attached_to(ws, sorted(pairs))
         deleted = {change.block_id for change in changes if change.kind == "deleted"}
         told = await self._store.told(ws, sorted(tags)) if deleted else {}
         return {

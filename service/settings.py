@@ -92,10 +92,13 @@ class Settings(BaseModel):
         default=60.0, gt=0, description="BLOCKWIRE_TOOL_SECONDS, per call of such a tool"
     )
     tool_mb: int = Field(default=512, ge=64, description="BLOCKWIRE_TOOL_MB: memory of such a call")
+    webhook_hours: float = Field(
+        default=24.0, gt=0, le=168, description="BLOCKWIRE_WEBHOOK_HOURS: how long a delivery is tried"
+    )
     callbacks_private: bool | None = Field(
         default=None,
-        description="BLOCKWIRE_CALLBACKS_PRIVATE: whether callback_url may name this machine or its network; "
-        "unset: only while the server answers this machine alone",
+        description="BLOCKWIRE_CALLBACKS_PRIVATE: whether callback_url and webhooks may name this machine or "
+        "its network; unset: only while the server answers this machine alone",
     )
     traces: bool = Field(
         default=False, description="BLOCKWIRE_TRACES: keep what providers are asked and answer, per step"
@@ -165,6 +168,7 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "custom_tools": ("BLOCKWIRE_CUSTOM_TOOLS",),
     "tool_seconds": ("BLOCKWIRE_TOOL_SECONDS",),
     "tool_mb": ("BLOCKWIRE_TOOL_MB",),
+    "webhook_hours": ("BLOCKWIRE_WEBHOOK_HOURS",),
     "callbacks_private": ("BLOCKWIRE_CALLBACKS_PRIVATE",),
     "traces": ("BLOCKWIRE_TRACES",),
     "default_model": ("LETTA_DEFAULT_LLM_HANDLE",),

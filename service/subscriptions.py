@@ -49,7 +49,7 @@ class Subscriptions:
         self._client = store
         self._store = SubscriptionStore(store)
         self._wakeups = WakeUpStore(store)
-        self._matches = Matches(self._store)
+        self._matches = Matches(self._store, blocks)
         self._agents = agents
         self._blocks = blocks
         self._changes = changes
@@ -123,9 +123,14 @@ class Subscriptions:
     async def changes_after(self, ws: str, cursor: str, limit: int) -> list[Change]:
         return await self._wakeups.changes_after(ws, cursor, limit)
 
-    async def wake(self, ws: str, cursor: str, upto: str, wakes: Sequence[WakeUp]) -> bool:
-        """Records wake-ups and moves the cursor in one act; False when another dispatcher was first."""
-        woken = await self._wakeups.move(ws, cursor, upto, wakes)
+    async def wake(
+        self, ws: str, cursor: str, upto: str, wakes: Sequence[WakeUp], webhooks: Sequence[str] = ()
+    ) -> bool:
+        """Records wake-ups, and which webhooks may have something to tell, and moves the cursor in one act.
+
+        False when another dispatcher was first.
+        """
+        woken = await self._wakeups.move(ws, cursor, upto, wakes, webhooks)
         if woken is None:
             return False
         await self._queue.nudge(ws, woken)

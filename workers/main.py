@@ -23,6 +23,7 @@ from workers.callbacks import Caller
 from workers.keeper import Keeper
 from workers.loop import Loop
 from workers.models.registry import Models
+from workers.posts import Poster
 from workers.questions import Questioner
 from workers.reporter import Reporter
 from workers.shrinker import Shrinker
@@ -31,6 +32,7 @@ from workers.tools.custom import CustomTools
 from workers.tools.registry import Tools
 from workers.tools.sandbox import Sandbox
 from workers.wakeups import Dispatcher
+from workers.webhooks import Deliverer
 
 log = structlog.get_logger()
 
@@ -77,11 +79,13 @@ async def _work(service: Service, pool: ArqRedis) -> None:
 
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop)
+    poster = Poster()
     reporter = Reporter(service, worker_id, worker)
     running = (
         keeper.run(),
         Dispatcher(service).run(),
-        Caller(service).run(),
+        Caller(service, poster).run(),
+        Deliverer(service, poster).run(),
         Shrinker(service).run(),
         reporter.run(),
     )
@@ -97,6 +101,7 @@ async def _work(service: Service, pool: ArqRedis) -> None:
         for task in beside:
             task.cancel()
         ends = await asyncio.gather(*beside, return_exceptions=True)
+        await poster.aclose()
         await models.aclose()
         log.info("worker.stopped", worker_id=worker_id)
     for end in ends:

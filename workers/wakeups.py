@@ -10,7 +10,9 @@ An agent is not woken by its own edits unless it asks, nor by a chain of wake-up
 that has grown too long; what was held back so is told in its next wake-up, and the
 subscription says that it was cut.
 
-Elsewhere: who is concerned (service/matches.py); what is said (wake_messages.py).
+The same act marks the webhooks that the changes concern.
+
+Elsewhere: who is concerned (service/matches.py); what is said (wake_messages.py); webhooks (webhooks.py).
 """
 
 import asyncio
@@ -81,8 +83,12 @@ class Dispatcher:
         if changes[0].prev != cursor:
             log.warning("changes.missed", workspace=ws, after=cursor, before=changes[0].id)
             missed = await gaps(self._service, ws, changes)
-        wakes = self._wakes(changes, await rooms.concerned(ws, changes), missed)
-        told = await rooms.wake(ws, cursor, changes[-1].id, wakes)
+        concerned, webhooks = await asyncio.gather(
+            rooms.concerned(ws, changes),
+            self._service.webhooks.concerned(ws, changes, gap=changes[0].prev != cursor),
+        )
+        wakes = self._wakes(changes, concerned, missed)
+        told = await rooms.wake(ws, cursor, changes[-1].id, wakes, webhooks)
         if told:
             for wake in wakes:
                 self._tell(ws, wake)

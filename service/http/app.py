@@ -32,6 +32,7 @@ from service.http import (
     tokens,
     tools,
     versions,
+    webhooks,
 )
 from service.http.docs import documentation
 from service.http.door import Door
@@ -46,6 +47,7 @@ ROUTES: list[Route] = [
     *core_memory.ROUTES,
     *changes.ROUTES,
     *subscriptions.ROUTES,
+    *webhooks.ROUTES,
     *tools.ROUTES,
     *agent_tools.ROUTES,
     *searches.ROUTES,

@@ -10,7 +10,6 @@ without one and gets a whole one. It begins at an id that was read before the fi
 block, so a change made meanwhile is told, unless the block as it was shown has it.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from itertools import product
@@ -21,8 +20,8 @@ from pydantic_core import to_json
 
 from service.bootstrap import Service
 from service.changes import News, Resync, StillHere
-from service.diffs import unified_diff
-from service.errors import BlockwireError, StoreUnreachable, TooWide
+from service.errors import StoreUnreachable, TooWide
+from service.extras import MADE_A_VERSION
 from service.http.schemas.changes import ChangeEvent, ChangesQuery, block_event, change_event
 from service.records.base import Page
 from service.records.blocks import Block, BlockQuery, Change
@@ -35,8 +34,6 @@ BLOCKS_AT_ONCE = 20
 """Blocks of a snapshot that are held while they are sent."""
 PIECE_BYTES = 64_000
 """Changes that wait for a follower go out together, up to about so much."""
-_SHOWN = ("created", "edited", "configured")
-"""Kinds of changes that make a version, so that a block shows whether it has them."""
 
 
 class Feed:
@@ -106,7 +103,7 @@ class Feed:
         return await self._service.changes.told.get((self._ws, change.id, self._extras), made)
 
     def _wants(self, change: Change) -> bool:
-        shown = change.kind in _SHOWN and self._shown.get(change.block_id, 0) >= change.version
+        shown = change.kind in MADE_A_VERSION and self._shown.get(change.block_id, 0) >= change.version
         if change.id == self._shown_until:
             self._shown.clear()
         return not shown and self._query.wants(change)
@@ -145,37 +142,9 @@ class Feed:
 
     async def _told(self, change: Change) -> ChangeEvent:
         told = change_event(change)
-        if not self._extras or change.kind == "deleted":
+        if not self._extras:
             return told
-        value, version = await self._value(change.block_id, change.version)
-        extra: dict[str, object] = {}
-        if "value" in self._extras:
-            extra |= {"value": value, "value_version": version}
-        if "diff" in self._extras and change.kind in _SHOWN:
-            extra |= {"diff": await self._diff(change, value if version == change.version else None)}
-        return told.model_copy(update=extra)
-
-    async def _value(self, block_id: str, version: int) -> tuple[str | None, int | None]:
-        """The value at a version; else the present one; else none."""
-        try:
-            return (await self._service.history.at(self._ws, block_id, version)).block.value, version
-        except StoreUnreachable:
-            raise
-        except BlockwireError:  # that version is no longer kept, or the block is gone
-            found = await self._service.blocks.existing(self._ws, [block_id])
-            return (found[0].value, found[0].version) if found else (None, None)
-
-    async def _diff(self, change: Change, value: str | None) -> str:
-        """Between the versions before and after; of the texts in the change where one is no longer kept."""
-        old, new = change.removed, change.added
-        if value is not None:
-            before, version = (
-                ("", 0) if change.version == 1 else await self._value(change.block_id, change.version - 1)
-            )
-            if before is not None and version == change.version - 1:
-                old, new = before, value
-        names = f"version {change.version - 1}", f"version {change.version}"
-        return await asyncio.to_thread(unified_diff, old, new, *names)
+        return told.model_copy(update=await self._service.extras.of(self._ws, change, self._extras))
 
 
 def _event(name: str, body: bytes, id: str | None = None) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from service.callbacks import may_be_private
+from service.addresses import check_address, may_be_private
 from service.errors import NotFound, NothingActive, PendingApproval
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
@@ -25,7 +25,6 @@ from service.http.schemas.messages import (
     CancelRequest,
     MessageListQuery,
     SendRequest,
-    check_callback,
     check_streaming,
     new_messages,
     only_default,
@@ -114,7 +113,8 @@ async def send_async(call: Call[Nothing, AsyncSendRequest]) -> Response:
     """
     messages, options = new_messages(call.body), run_options(call.body)
     private = may_be_private(call.service.settings)
-    check_callback(call.body.callback_url, private)
+    if call.body.callback_url is not None:
+        check_address("callback_url", call.body.callback_url, private)
     run = await call.service.messages.send(
         call.ws,
         call.path["agent_id"],

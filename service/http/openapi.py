@@ -39,12 +39,14 @@ _SECURITY_SCHEMES = {
 _SECURITY: list[dict[str, list[str]]] = [{"token": []}, {"password": []}, {}]
 """The last stands for a server that has no tokens."""
 _PATH_WORDS = {
+    "delivery_id": "as `GET …/deliveries` lists it, and as `webhook-id` carries it",
     "block_label": "the label the agent sees the block under; it may hold slashes, or %2F for them",
     "identity_id": "as `POST /v1/identities/` answered it",
     "run_id": "as `POST …/messages/async` answered it",
     "tool_name": "the name of a tool that is attached to the agent",
     "subscription_id": "as `POST …/subscriptions` answered it",
     "token_id": "as `GET /v1/tokens/` lists it",
+    "webhook_id": "as `POST /v1/webhooks/` answered it",
 }
 
 

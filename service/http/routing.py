@@ -37,10 +37,12 @@ UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 EXAMPLE_UUID4 = "123e4567-e89b-42d3-8456-426614174000"
 IDS = {"agent_id": "agent", "block_id": "block", "message_id": "message", "tool_id": "tool"}
 PLAIN_IDS = {
+    "delivery_id": "delivery",
     "identity_id": "identity",
     "run_id": "run",
     "subscription_id": "subscription",
     "token_id": "token",
+    "webhook_id": "webhook",
 }
 _ID_PATTERNS = {name: re.compile(f"{prefix}-{UUID4}") for name, prefix in (IDS | PLAIN_IDS).items()}
 EVENT_STREAM = "text/event-stream"

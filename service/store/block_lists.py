@@ -1,6 +1,6 @@
 """Lists of blocks: queries answered from indexes, and searches in a bounded number of texts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from service.records.base import Page
 from service.records.blocks import Block, BlockQuery
@@ -60,6 +60,19 @@ class BlockLists:
         """Ids of the agents a block is attached to, by the agents' creation."""
         terms = [Term([key(ws, "block_agents", block_id)])]
         return await page_of(self._store, by_creation(ws, "agents"), terms, page)
+
+    async def attached_to(self, ws: str, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Of pairs (block, tag) those whose block is attached to an agent with that tag."""
+        asked = [(block, tag, shelf) for block, tag in pairs for shelf in ("", "hidden.")]
+        if not asked:
+            return set()
+        found = await self._store.together(
+            [
+                ("ZINTERCARD", key(ws, "block_agents", block), key(ws, "agents_filed", f"{shelf}tag:{tag}"))
+                for block, tag, shelf in asked
+            ]
+        )
+        return {(block, tag) for (block, tag, _), count in zip(asked, found, strict=True) if count}
 
     def _search(self, ws: str, query: BlockQuery, budget: Budget) -> Keep | None:
         """What leaves in a chunk the blocks in whose texts the words occur; short texts first."""

@@ -43,6 +43,7 @@ def _single(name: str, type: str, owner: str, ends: str) -> Key:
 WITH_RUN = "with its run: settings.run_days after the end, or past the last 1,000 of its agent"
 WITH_AGENT = "with its agent"
 WITH_BLOCK = "with its block"
+WITH_WEBHOOK = "with its webhook"
 WITH_SUBSCRIPTION = "with its subscription"
 GONE = "a day after the last deletion; the newest 10,000 are kept"
 
@@ -184,6 +185,26 @@ KEYS: dict[str, Key] = {
     "subscription_told": Key(
         "subscription:", "hash: block -> version told last", "wake-ups", WITH_SUBSCRIPTION, ":told"
     ),
+    "webhooks": _single("webhooks", "hash: webhook -> JSON", "webhooks", WITH_WEBHOOK),
+    "webhooks_due": _single(
+        "webhooks:due", "zset: webhook by ms when a worker is to look at it", "webhooks", "when it rests"
+    ),
+    "webhook": Key(
+        "webhook:",
+        "hash: secret, position, on, claim, busy_until, delivery, and how it fares",
+        "webhooks",
+        "when deleted",
+    ),
+    "webhook_again": Key(
+        "webhook:", "list: deliveries to be sent before what is new", "webhooks", WITH_WEBHOOK, ":again"
+    ),
+    "webhook_recent": Key(
+        "webhook:", "zset: delivery that got through, by µs", "webhooks", "30 days after the last", ":recent"
+    ),
+    "webhook_dead": Key(
+        "webhook:", "zset: delivery that was given up, by µs", "webhooks", "30 days after the last", ":dead"
+    ),
+    "delivery": Key("delivery:", "hash: body, tries, …", "webhooks", "30 days after its end"),
     "wakes": _single("wakes", "zset: agent by ms when its wake-up is due", "wake-ups", "when it is woken"),
     "runs": _single("runs", "zset: run by seq", "messages", "trimmed with the runs"),
     "runs_in": Key("runs:status:", "zset: run by seq", "messages, runs", "with the last such run"),
@@ -223,6 +244,8 @@ _OF_IDS = (
     "question:",
     "identity:",
     "subscription:",
+    "webhook:",
+    "delivery:",
 )
 
 

@@ -4,7 +4,7 @@ Those that no index can find (patterns, tags of agents) lie in one small hash th
 is read with each range of changes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from service.errors import Invalid, NotFound
 from service.records.runs import Ready, Run
@@ -89,19 +89,6 @@ class SubscriptionStore:
         *found, wide = await self._store.together([*commands, ("HGETALL", key(ws, "subscriptions_wide"))])
         sought = {id: (kind, what) for id, text in wide.items() for kind, _, what in [text.partition(":")]}
         return dict(zip(places, found, strict=True)), sought
-
-    async def attached_to(self, ws: str, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Of pairs (block, tag) those whose block is attached to an agent with that tag."""
-        asked = [(block, tag, shelf) for block, tag in pairs for shelf in ("", "hidden.")]
-        if not asked:
-            return set()
-        found = await self._store.together(
-            [
-                ("ZINTERCARD", key(ws, "block_agents", block), key(ws, "agents_filed", f"{shelf}tag:{tag}"))
-                for block, tag, shelf in asked
-            ]
-        )
-        return {(block, tag) for (block, tag, _), count in zip(asked, found, strict=True) if count}
 
     async def told(self, ws: str, ids: Sequence[str]) -> dict[str, dict[str, int]]:
         """id -> block -> the version that was told last."""

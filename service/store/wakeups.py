@@ -28,7 +28,9 @@ class WakeUpStore:
         found = await self._store.entries(key(ws, "changes"), after=f"({cursor}", limit=limit)
         return [change_of(fields["change"]) for _, fields in found]
 
-    async def move(self, ws: str, cursor: str, upto: str, wakes: Sequence[WakeUp]) -> list[Ready] | None:
+    async def move(
+        self, ws: str, cursor: str, upto: str, wakes: Sequence[WakeUp], webhooks: Sequence[str] = ()
+    ) -> list[Ready] | None:
         """Moves the cursor and records the wake-ups; None when another dispatcher was first."""
         payload = [
             {
@@ -43,7 +45,8 @@ class WakeUpStore:
             }
             for wake in wakes
         ]
-        reply = await self._store.run("dispatch", ws, cursor, upto, json.dumps(payload, ensure_ascii=False))
+        texts = json.dumps(payload, ensure_ascii=False), json.dumps(list(webhooks))
+        reply = await self._store.run("dispatch", ws, cursor, upto, *texts)
         return None if reply[0] != "ok" else woken(reply, "woken")
 
     async def waiting(self, ws: str) -> list[str]:

@@ -34,7 +34,10 @@ pytestmark = pytest.mark.slow
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 """Requests per route and kind; there are two kinds."""
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
+NOBODY = "http://127.0.0.1:9/"
+"""Where nobody takes what webhooks are sent."""
 SENSE = {
+    "url": NOBODY,
     "model": "offline/scripted",
     "embedding": "openai/text-embedding-3-small",
     "embedding_config": None,
@@ -81,7 +84,11 @@ class Things:
         self._post(f"/v1/agents/{agent}/messages", {"messages": [{"role": "user", "content": SCENE}]})
         run = self._get(f"/v1/runs/?agent_id={agent}")[0]["id"]
         watch = self._post(f"/v1/agents/{agent}/subscriptions", {"label": "nothing"})["id"]
+        hooks = self._get("/v1/webhooks/") or [self._post("/v1/webhooks/", {"url": NOBODY, "tags": ["none"]})]
+        ping = self._post(f"/v1/webhooks/{hooks[0]['id']}/ping", {})["id"]
         return {
+            "webhook_id": hooks[0]["id"],
+            "delivery_id": ping,
             "block_id": block,
             "block_label": "notes",
             "agent_id": agent,

@@ -4,7 +4,6 @@ import httpx
 import pytest
 
 from service.bootstrap import Service
-from service.callbacks import may_be_private
 from service.http.app import create_app
 from service.settings import Settings
 from tests.http.conftest import WS, Make, Worker
@@ -73,17 +72,3 @@ async def test_a_server_of_this_machine_alone_takes_any_address(
     sent = {"input": "hello", "callback_url": PRIVATE[0]}
     answer = await client.post(f"/v1/agents/{agent['id']}/messages/async", json=sent)
     assert answer.status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("settings", "private"),
-    [
-        (Settings(), True),
-        (Settings(insecure=True), False),
-        (Settings(host="0.0.0.0"), False),
-        (Settings(insecure=True, callbacks_private=True), True),
-        (Settings(callbacks_private=False), False),
-    ],
-)
-def test_a_setting_decides_and_else_who_may_reach_the_server(settings: Settings, private: bool) -> None:
-    assert may_be_private(settings) is private

@@ -84,6 +84,8 @@ async def make_world(client: httpx.AsyncClient, service: Service, workspace: str
     for parameter, maker in made_by_example().items():
         if parameter not in named:
             named[parameter] = (await ask("POST", maker.path, maker.example))["id"]
+    pinged = await ask("POST", f"/v1/webhooks/{named['webhook_id']}/ping")
+    named["delivery_id"] = pinged["id"]
     tool = (await ask("GET", "/v1/tools/"))[0]
     named.setdefault("tool_id", tool["id"])
     named["tool_name"] = tool["name"]

@@ -2,10 +2,11 @@
 
 import pytest
 
+from service.records.webhooks import WebhookFields
 from service.store.census import _PATTERNS, OTHERS, SAMPLE, census
 from service.store.client import StoreClient
 from service.store.keys import KEYS, SCHEMA_KEY, WORKSPACES_KEY
-from tests.store.team import Team, raw
+from tests.store.team import WS, Team, raw
 
 pytestmark = pytest.mark.anyio
 
@@ -21,8 +22,11 @@ async def test_every_key_of_a_team_at_work_is_of_a_known_kind(team: Team) -> Non
     agent = await team.agent(block, tags=["t"])
     await team.edit(block, "append", "!")
     await team.working(agent)
+    webhook = (await team.service.webhooks.create(WS, WebhookFields(url="https://example.com")))[0][0]
+    await team.service.deliveries.ping(WS, webhook.id)
     kinds = {kind.pattern: kind for kind in await census(team.store)}
     assert OTHERS not in kinds
+    assert {"webhooks", "webhook:<id>", "webhook:<id>:again", "delivery:<id>"} <= kinds.keys()
     assert {SCHEMA_KEY, WORKSPACES_KEY, "block:<id>", "block:<id>:history", "blocks:by:<…>"} <= kinds.keys()
     assert (kinds["block:<id>"].keys, kinds["agent:<id>:state"].keys, kinds["block:<id>:history"].keys) == (
         1,

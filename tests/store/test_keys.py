@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from service.bootstrap import Service
 from service.errors import NotFound
 from service.records.agents import AgentQuery
 from service.records.base import Page
@@ -14,6 +15,7 @@ from service.records.messages import Message, NewMessage
 from service.records.questions import Question
 from service.records.runs import RunOptions, Step, Usage, When
 from service.records.tools import ToolFields, ToolRequest
+from service.records.webhooks import NewDelivery, Verdict, WebhookFields
 from service.store.keys import (
     KEYS,
     SCHEMA_KEY,
@@ -107,7 +109,19 @@ async def one_of_everything(team: Team) -> set[str]:
     await service.agents.find(WS, AgentQuery(order_by="updated_at"), Page())
     await service.shrinking.histories(WS)
     await service.blocks.delete(WS, (await team.block()).id, ALICE)
+    await one_webhook(service)
     return await team.names()
+
+
+async def one_webhook(service: Service) -> None:
+    """One that has told something, has given something up, and is to be told something again."""
+    (webhook, _), _ = await service.webhooks.create(WS, WebhookFields(url="https://example.com"))
+    for outcome in ("delivered", "dead", "dead"):
+        [claimed] = (await service.deliveries.claim(WS, 1))[1]
+        new = NewDelivery(id=f"delivery-{claimed.number}", kind="changes", body="{}")
+        assert await service.deliveries.begin(WS, claimed, "0-0", new) == "begun"
+        await service.deliveries.settle(WS, claimed, new.id, Verdict.model_validate({"outcome": outcome}))
+    await service.deliveries.redeliver(WS, webhook.id, new.id)
 
 
 async def test_every_key_that_is_written_is_in_the_table_with_its_type(team: Team) -> None:
@@ -150,6 +164,8 @@ async def test_nothing_is_left_behind_when_all_is_deleted(team: Team) -> None:
         await service.tools.delete(WS, tool.id)
     for identity in await service.identities.find(WS, IdentityQuery(), Page(limit=None)):
         await service.identities.delete(WS, identity.id)
+    for webhook, _ in await service.webhooks.find(WS):
+        await service.webhooks.delete(WS, webhook.id)
     for name in await team.names():
         if name not in STAYS:
             assert await team.redis.ttl(workspace_prefix(WS) + name) > 0, f"{name} never ends"
@@ -184,7 +200,12 @@ def test_a_key_that_is_not_in_the_table_cannot_be_named() -> None:
 
 
 def test_an_id_with_a_colon_names_no_other_key() -> None:
-    for name, of in (("run", "run-1:messages"), ("agent", "agent-1:state"), ("block", "block-1:history")):
+    for name, of in (
+        ("run", "run-1:messages"),
+        ("agent", "agent-1:state"),
+        ("block", "block-1:history"),
+        ("webhook", "webhook-1:dead"),
+    ):
         with pytest.raises(NotFound):
             key("default", name, of)
     assert key("default", "blocks_filed", "label:a:b").endswith(":blocks:by:label:a:b")

@@ -14,52 +14,26 @@ from service.errors import StoreUnreachable
 from service.records.agents import Agent
 from service.records.messages import NewMessage
 from service.records.runs import Run
+from tests.receiver import Receiver, receiving
 from tests.workers.bench import PERSON, WS, Bench, WorkerKilled, says, wait_until
 from workers import callbacks
 from workers.callbacks import Caller
+from workers.posts import Outcome, Poster, Refused
 
 pytestmark = pytest.mark.anyio
 
 
-class Receiver:
-    """Somebody who wants to be told: a server that takes one request per connection."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[str, dict[str, str], Any]] = []
-        self.status = "200 OK"
-        self.silent = False
-        self.url = ""
-
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        except asyncio.IncompleteReadError:  # given up before anything was said
-            return
-        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-        body = json.loads(await reader.readexactly(int(headers["content-length"])))
-        self.got.append((head[0], headers, body))
-        if self.silent:
-            await reader.read()
-        else:
-            answer = f"HTTP/1.1 {self.status}\r\nlocation: {self.url}/other\r\ncontent-length: 0\r\n\r\n"
-            writer.write(answer.encode())
-        writer.close()
-
-
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    found = Receiver()
-    server = await asyncio.start_server(found.take, "127.0.0.1", 0)
-    found.url = f"http://localhost:{server.sockets[0].getsockname()[1]}"
-    async with server:
+    async with receiving() as found:
         yield found
 
 
 @pytest.fixture
 async def caller(service: Service) -> AsyncIterator[Caller]:
-    caller = Caller(service)
-    yield caller
-    await caller.aclose()
+    poster = Poster()
+    yield Caller(service, poster)
+    await poster.aclose()
 
 
 async def ended(bench: Bench, url: str, *, private: bool = True, **entry: Any) -> tuple[Agent, Run]:
@@ -83,9 +57,10 @@ async def test_the_end_of_a_run_is_posted_once(bench: Bench, caller: Caller, rec
     assert run.callback_sent_at is None
     assert await caller.tell(WS) is True
     assert await caller.tell(WS) is False
-    [(line, headers, body)] = receiver.got
-    assert line == "POST /runs?x=1 HTTP/1.1"
-    assert headers["host"] == receiver.url.removeprefix("http://")
+    [post] = receiver.posts
+    body = post.body
+    assert post.line == "POST /runs?x=1 HTTP/1.1"
+    assert post.headers["host"] == receiver.url.removeprefix("http://")
     assert body == {
         "run_id": run.id,
         "status": "completed",
@@ -108,7 +83,9 @@ async def test_a_failure_and_a_cancelled_run_are_told_too(
     )
     await bench.service.runs.cancel(WS, waiting.id)
     await caller.tell(WS)
-    failed, cancelled = sorted((body for _, _, body in receiver.got), key=lambda body: -len(body["metadata"]))
+    failed, cancelled = sorted(
+        (post.body for post in receiver.posts), key=lambda body: -len(body["metadata"])
+    )
     assert (failed["status"], failed["metadata"]["error"]["type"]) == ("failed", "llm_rate_limit")
     assert (cancelled["status"], cancelled["run_id"]) == ("cancelled", waiting.id)
 
@@ -117,7 +94,7 @@ async def test_redirects_are_not_followed(bench: Bench, caller: Caller, receiver
     receiver.status = "307 Temporary Redirect"
     _, run = await ended(bench, receiver.url)
     await caller.tell(WS)
-    assert len(receiver.got) == 1
+    assert len(receiver.posts) == 1
     assert (await bench.service.runs.read(WS, run.id)).callback_status_code == 307
 
 
@@ -147,7 +124,7 @@ async def test_a_private_address_is_not_called_whatever_it_is_named(
 ) -> None:
     _, run = await ended(bench, receiver.url, private=False)
     await caller.tell(WS)
-    assert receiver.got == []
+    assert receiver.posts == []
     error = (await bench.service.runs.read(WS, run.id)).callback_error
     assert error is not None
     assert error.startswith("not sent: its address lies in a private network")
@@ -158,11 +135,11 @@ async def test_the_default_ports_are_those_of_the_scheme(
 ) -> None:
     asked = []
 
-    async def address(host: str, port: int, run: Run) -> str:
+    async def address(poster: Poster, host: str, port: int, private: bool) -> str:
         asked.append((host, port))
-        raise callbacks.Refused("not now")
+        raise Refused("not now")
 
-    monkeypatch.setattr(callbacks, "_address", address)
+    monkeypatch.setattr(Poster, "_address", address)
     for url in ("http://a.example/x", "https://b.example/x", "https://c.example:8443/x"):
         await ended(bench, url)
     await caller.tell(WS)
@@ -174,15 +151,15 @@ async def test_a_worker_that_dies_while_it_tells_leaves_an_error_and_nobody_tell
 ) -> None:
     _, run = await ended(bench, receiver.url)
 
-    async def dies(*_: object) -> int:
+    async def dies(*_: object, **__: object) -> Outcome:
         raise WorkerKilled
 
     with monkeypatch.context() as broken:
-        broken.setattr(callbacks, "_post", dies)
+        broken.setattr(Poster, "post", dies)
         with pytest.raises(WorkerKilled):
             await caller.tell(WS)
-    assert await Caller(bench.service).tell(WS) is False
-    assert receiver.got == []
+    assert await caller.tell(WS) is False
+    assert receiver.posts == []
     assert (await bench.service.runs.read(WS, run.id)).callback_error == UNKNOWN
 
 
@@ -215,7 +192,7 @@ async def test_a_worker_tells_as_soon_as_it_is_rung_and_outlives_the_store(
         await ended(bench, receiver.url)
 
         async def told() -> bool:
-            return bool(receiver.got)
+            return bool(receiver.posts)
 
         await wait_until("the receiver was told", told)
     finally:
@@ -231,4 +208,4 @@ async def test_an_agent_that_is_deleted_has_its_open_runs_told(
     await bench.service.messages.send(WS, agent.id, sent, callback_url=receiver.url, callback_private=True)
     await bench.service.agents.delete(WS, agent.id, PERSON)
     await caller.tell(WS)
-    assert [body["status"] for _, _, body in receiver.got] == ["cancelled"]
+    assert [post.body["status"] for post in receiver.posts] == ["cancelled"]

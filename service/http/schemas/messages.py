@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -10,7 +9,6 @@ from service.errors import Invalid
 from service.http.errors import Misused
 from service.http.paging import CEILING, PageQuery
 from service.http.schemas.bounds import Description, Handle, JsonObject, Name
-from service.loopback import is_private
 from service.records.messages import Answer, CallAnswer, NewMessage, ToolReturn
 from service.records.runs import RunOptions, When
 
@@ -344,25 +342,6 @@ def when_due(body: AsyncSendRequest) -> When:
     if body.not_before - datetime.now(UTC) > timedelta(seconds=LATEST_S):
         raise Invalid("not_before", f"must lie within the next {LATEST_S // 86_400} days")
     return When(at=max(0, round(body.not_before.timestamp() * 1_000_000)))
-
-
-def check_callback(url: str | None, private: bool) -> None:
-    """Raises Invalid for an address that cannot be called, or must not be from here."""
-    if url is None:
-        return
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host:
-        raise Invalid("callback_url", "is no complete URL; send one such as https://example.com/runs")
-    if not private and is_private(host):
-        raise Invalid(
-            "callback_url",
-            "names this machine or a private network; send one that the world reaches, or start the server "
-            "with BLOCKWIRE_CALLBACKS_PRIVATE=1",
-        )
 
 
 def check_streaming(body: SendRequest, legacy: bool) -> None:

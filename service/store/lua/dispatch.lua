@@ -1,12 +1,15 @@
--- Records the wake-ups that a range of changes calls for and moves the workspace's cursor past it, in one act.
+-- Records the wake-ups that a range of changes calls for, and the webhooks that have something to tell, and moves the
+-- workspace's cursor past it, in one act.
 -- Changes that arrive while a wake-up is still unread join it; of very many the oldest become ranges.
 -- What a subscription past its rate would tell is held back for the next wake-up, as is what came too deep (`held`).
 --
 -- ARGV  1 cursor expected  2 cursor afterwards  3 wake-ups as JSON [{agent, run, record, subscriptions: [{id,
 --       debounce, max_wait, rate, wakes, told: {block: version, '' when deleted}}, …], causes: [{by, held, text}, …]}, …]
+--       4 webhooks that the changes may concern, as JSON
 -- Reply {'ok', agent, generation, pool, …} (agents that became ready)  {'moved'}
 -- include: wake
 -- include: wake_fold
+-- include: webhook_due
 if (redis.call('GET', K.dispatched()) or '0-0') ~= ARGV[1] then return {'moved'} end
 local reply = {'ok'}
 
@@ -39,5 +42,6 @@ for _, wake in ipairs(cjson.decode(ARGV[3])) do
   fold(wake.agent)
   if at_once then begin_wake(wake.agent, wake.run, wake.record, reply) end
 end
+mark_webhooks(cjson.decode(ARGV[4]), ARGV[1])
 redis.call('SET', K.dispatched(), ARGV[2])
 return reply
