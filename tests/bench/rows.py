@@ -8,7 +8,15 @@ from tests.bench.figures import Outcome
 from tests.bench.http import agents, http
 from tests.bench.machine import Machine
 from tests.bench.pace import Pace
+from tests.bench.queueing import pickup, throughput
 
 Row = Callable[[Machine, Pace], AsyncIterator[Outcome]]
 
-ROWS: dict[str, Row] = {"edits": edits, "http": http, "agents": agents, "answers": answers}
+ROWS: dict[str, Row] = {
+    "edits": edits,
+    "http": http,
+    "agents": agents,
+    "answers": answers,
+    "pickup": pickup,
+    "throughput": throughput,
+}
