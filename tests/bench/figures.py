@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-Unit = Literal["/s", "s", "MB", "bytes", "packages", "%"]
+Unit = Literal["/s", "s", "MB", "bytes", "packages", "round trips"]
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,24 @@ class Missing:
 Outcome = Figure | Missing
 
 
-def bound(group: str, name: str, ours: Sequence[float], most: float, unit: Unit) -> Figure:
+def bound(
+    group: str,
+    name: str,
+    ours: Sequence[float],
+    most: float,
+    unit: Unit,
+    beside: Mapping[str, float] | None = None,
+) -> Figure:
     """A figure that is held against a number which was asked for, and not against another figure."""
-    return Figure(group, name, ours, [most], "what is asked for", unit, target=1)
+    return Figure(group, name, ours, [most], "what is asked for", unit, target=1, beside=beside or {})
 
 
 def said(value: float, unit: Unit) -> str:
     match unit:
         case "/s":
             return f"{value:,.0f}/s"
+        case "s" if value < 1e-6:
+            return f"{value * 1e9:.0f} ns"
         case "s" if value < 0.001:
             return f"{value * 1e6:.0f} µs"
         case "s" if value < 1:
@@ -90,8 +99,8 @@ def said(value: float, unit: Unit) -> str:
             return f"{value:.2f} s"
         case "MB":
             return f"{value:.0f} MB"
-        case "%":
-            return f"{value:.1f} %"
+        case "round trips":
+            return f"{value:.1f}"
         case "bytes":
             return f"{value:,.0f} B"
     return f"{value:,.0f}"

@@ -1,6 +1,7 @@
 """Timing: rates and times of what is done again and again; both sides of a comparison in turn."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from statistics import median, quantiles
@@ -10,6 +11,9 @@ Timed = Callable[[], Awaitable[float]]
 """Does something once, and gives the seconds it took."""
 
 WARM_S = 0.2
+LONGEST_S = 8.0
+"""One round of samples."""
+_FEWEST = 10
 
 
 async def per_second(act: Act, at_once: int, seconds: float) -> float:
@@ -35,13 +39,30 @@ def timed(act: Act) -> Timed:
     return once
 
 
-async def in_turn(rounds: int, *sides: Timed) -> list[list[float]]:
-    """Each side once per round, the other way round in every second one; what each gave, by round."""
+async def gathered(act: Callable[[int], Awaitable[object]], times: int, at_once: int = 20) -> None:
+    """What is needed first, quickly: the act with each number below `times`."""
+    left = iter(range(times))
+
+    async def some() -> None:
+        for number in left:
+            await act(number)
+
+    await asyncio.gather(*(some() for _ in range(at_once)))
+
+
+async def in_turn(rounds: int, *sides: Timed, longest_s: float = math.inf) -> list[list[float]]:
+    """Each side once per round, the other way round in every second one; what each gave, by round.
+
+    Fewer rounds where they take too long, as on a machine that is busy with something else.
+    """
     found: list[list[float]] = [[] for _ in sides]
+    end = time.monotonic() + longest_s
     for number in range(rounds):
         order = list(range(len(sides)))
         for place in order if number % 2 == 0 else reversed(order):
             found[place].append(await sides[place]())
+        if time.monotonic() > end and number >= _FEWEST:
+            break
     return found
 
 
@@ -49,7 +70,7 @@ async def sampled(rounds: int, samples: int, *sides: Timed) -> list[list[list[fl
     """Of each side, by round, so many times; the sides alternate from one sample to the next."""
     found: list[list[list[float]]] = [[] for _ in sides]
     for _ in range(rounds):
-        for of_side, times in zip(found, await in_turn(samples, *sides), strict=True):
+        for of_side, times in zip(found, await in_turn(samples, *sides, longest_s=LONGEST_S), strict=True):
             of_side.append(times)
     return found
 
