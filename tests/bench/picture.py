@@ -1,4 +1,7 @@
-"""Picture: every figure as a bar from its floor: to the right what costs more, to the left less."""
+"""Picture: figures as bars from their floor: to the right what costs more, to the left what costs less.
+
+Those that something is asked of; the others stand in the table alone, so that a glance is enough.
+"""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -8,7 +11,7 @@ from typing import Any
 
 from tests.bench.figures import Figure, Outcome, said
 
-ROW, HEAD, LEFT, WIDE, RIGHT = 22, 64, 330, 520, 250
+ROW, HEAD, LEFT, WIDE, RIGHT = 20, 64, 400, 520, 230
 LEAST, MOST = -3.0, 4.0
 """The scale's ends, as powers of two: an eighth of the floor's cost, sixteen times it."""
 _REACHED, _MISSED, _NOT_ASKED, _INK, _PALE = "#2a9d63", "#d1495b", "#7a8ca8", "#1f2933", "#8592a3"
@@ -16,6 +19,7 @@ _REACHED, _MISSED, _NOT_ASKED, _INK, _PALE = "#2a9d63", "#d1495b", "#7a8ca8", "#
 
 def as_svg(outcomes: Sequence[Outcome], about: Mapping[str, Any]) -> str:
     figures = [one for one in outcomes if isinstance(one, Figure)]
+    figures = [one for one in figures if one.target is not None] or figures
     groups = list(dict.fromkeys(one.group for one in figures))
     height = HEAD + ROW * (len(figures) + len(groups)) + 30
     asked = [one.reached for one in figures if one.reached is not None]
@@ -27,8 +31,8 @@ def as_svg(outcomes: Sequence[Outcome], about: Mapping[str, Any]) -> str:
         f'<text x="14" y="24" font-size="16" font-weight="600" fill="{_INK}">Blockwire beside what the '
         f"machine allows: {sum(asked)} of {len(asked)} targets reached</text>",
         f'<text x="14" y="42" fill="{_PALE}">{escape(str(about.get("taken", "")))}, '
-        f"{about.get('cores')} cores{busy}. Green: reached; red: missed; grey: nothing asked; "
-        "black mark: what is asked.</text>",
+        f"{about.get('cores')} cores{busy}. A bar to the right costs more than its floor, to the left less. "
+        "Black mark: what is asked; green: reached; red: missed.</text>",
     ]
     parts += _scale(height)
     y = HEAD
