@@ -26,7 +26,7 @@ from tests.bench.watching import cpu_s, reads
 FLOOR_IS = "4 round trips and a doorbell"
 _TARGET = 2
 _WARM = 20
-_SEND = {"messages": [{"role": "user", "content": '{"script": [{"text": "ok"}]}'}]}
+SEND = {"messages": [{"role": "user", "content": '{"script": [{"text": "ok"}]}'}]}
 
 
 async def answers(machine: Machine, pace: Pace) -> AsyncIterator[Figure]:
@@ -72,8 +72,8 @@ class Asked:
 
     def __init__(self, machine: Machine, agent: Agent, connection: Connection) -> None:
         path = f"/v1/agents/{agent.id}/messages"
-        body = json.dumps(_SEND).encode()
-        streamed = json.dumps(_SEND | {"stream_tokens": True}).encode()
+        body = json.dumps(SEND).encode()
+        streamed = json.dumps(SEND | {"stream_tokens": True}).encode()
         self._machine = machine
         self._connection = connection
         self._blocking = request("POST", path, body)
@@ -142,7 +142,7 @@ class Asked:
 async def _bare(machine: Machine) -> AsyncIterator[Timed]:
     """What the floor takes, once."""
     waiting: Redis = Redis(connection_pool=pool_of(machine.url, 1, texts=False))
-    redis, said = machine.redis, json.dumps(_SEND)
+    redis, said = machine.redis, json.dumps(SEND)
 
     async def bare() -> float:
         bell = asyncio.create_task(_pop(waiting))
@@ -166,7 +166,7 @@ async def _bare(machine: Machine) -> AsyncIterator[Timed]:
 def _one_write(machine: Machine) -> Timed:
     async def once() -> float:
         began = time.perf_counter()
-        await _int(machine.redis.rpush("bench:inbox", json.dumps(_SEND)))
+        await _int(machine.redis.rpush("bench:inbox", json.dumps(SEND)))
         return time.perf_counter() - began
 
     return once

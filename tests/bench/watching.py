@@ -10,7 +10,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 _TICK = os.sysconf("SC_CLK_TCK")
-_LINE = re.compile(rb"^\+[0-9.]+ \[\d+ (\S+)\] (.*)$")
+_LINE = re.compile(rb"^\+([0-9.]+) \[\d+ (\S+)\] (.*)$")
 _WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(rb"\\(x[0-9a-f]{2}|.)", re.DOTALL)
 _NAMED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
@@ -48,14 +48,17 @@ class Commands:
 
     def __init__(self) -> None:
         self.seen: list[list[bytes]] = []
+        self.at: list[float] = []
+        """When each came, by the store's clock, in seconds."""
 
     def hear(self, line: bytes) -> None:
         found = _LINE.match(line.rstrip(b"\r\n"))
-        if found is None or found[1] == b"lua":
+        if found is None or found[2] == b"lua":
             return
-        words = [_ESCAPED.sub(_plain, word) for word in _WORD.findall(found[2])]
+        words = [_ESCAPED.sub(_plain, word) for word in _WORD.findall(found[3])]
         if words[0].lower() not in _NOT_ASKED_FOR:
             self.seen.append(words)
+            self.at.append(float(found[1]))
 
     @property
     def scripts(self) -> list[list[bytes]]:
