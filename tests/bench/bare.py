@@ -31,8 +31,9 @@ FRESH = 6000
 class App:
     """No routes, no models, no checks."""
 
-    def __init__(self, redis: "Redis", routes: dict[str, Any], channel: str) -> None:
-        self._redis: Any = redis
+    def __init__(self, url: str, routes: dict[str, Any], channel: str) -> None:
+        self._url = url
+        self._redis: Any = Redis(connection_pool=pool_of(url, 64, texts=False))
         self._channel = channel
         self._answers = {name: _Answer(told) for name, told in routes.items()}
 
@@ -49,7 +50,7 @@ class App:
         await send(answer.body)
 
     async def _feed(self, send: Any) -> None:
-        pubsub = self._redis.pubsub()
+        pubsub: Any = Redis.from_url(self._url).pubsub()  # the pool gives up what is silent
         await pubsub.subscribe(self._channel)
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -84,9 +85,8 @@ def _renewed(words: list[str]) -> list[str]:
 
 
 async def serve(told: dict[str, Any]) -> None:
-    redis: Redis = Redis(connection_pool=pool_of(os.environ["REDIS_URL"], 64, texts=False))
     config = uvicorn.Config(
-        App(redis, told["routes"], told["channel"]),
+        App(os.environ["REDIS_URL"], told["routes"], told["channel"]),
         host="127.0.0.1",
         port=int(os.environ["PORT"]),
         log_config=None,

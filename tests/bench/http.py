@@ -20,7 +20,6 @@ from tests.bench.pace import Pace
 from tests.bench.timing import WARM_S
 from tests.bench.watching import commands, reads
 
-CLIENTS = (1, 8, 64)
 LISTED = 20
 _WITHOUT, _WITH = 0.6, 0.5
 _COUNTED = 50
@@ -57,7 +56,7 @@ async def http(machine: Machine, pace: Pace) -> AsyncIterator[Figure]:
         for secured in (False, True):
             token = await a_token(machine) if secured else ""
             for kind in block_kinds(block):
-                for clients in CLIENTS:
+                for clients in pace.clients:
                     yield await compared(kind, web, bare, clients, pace, token)
 
 
@@ -142,8 +141,8 @@ async def compared(
 ) -> Figure:
     requests = kind.requests(token)
     seconds = pace.seconds * _SHARE
-    for served in (web, bare):
-        await load(served, requests, clients, min(WARM_S, seconds))
+    for served in (web, bare) if seconds > WARM_S else ():
+        await load(served, requests, clients, WARM_S)
     mine: list[Load] = []
     floor: list[Load] = []
     for number in range(round(pace.rounds / _SHARE)):

@@ -61,7 +61,7 @@ def run(port: int, requests: list[bytes], count: int, seconds: float) -> tuple[i
                 client.socket.sendall(requests[sent % kinds])
                 sent += 1
         now = time.perf_counter()
-        if now >= end:
+        if now >= end and done >= count:
             return done, now - began
 
 

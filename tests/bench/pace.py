@@ -15,6 +15,9 @@ class Pace:
     jobs: int = 1000
     """Put into a queue and worked off, in one round."""
     in_flight: int = 60
+    clients: tuple[int, ...] = (1, 8, 64)
+    crews: tuple[tuple[int, int], ...] = ((1, 10), (1, 100), (2, 10), (2, 100))
+    """Worker processes, and slots of each."""
     agents: tuple[int, ...] = (1, 10, 100, 1000)
     """Attached to one block."""
     blocks: tuple[int, ...] = (1_000, 100_000)
@@ -36,6 +39,8 @@ SMOKE = Pace(
     samples=3,
     jobs=20,
     in_flight=4,
+    clients=(2,),
+    crews=((2, 5),),
     agents=(1, 3),
     blocks=(20, 60),
     history=(2, 8),

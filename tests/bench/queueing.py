@@ -17,8 +17,6 @@ OURS = Kind("Blockwire", f"{_QUEUES}.blockwire")
 POP = Kind("a blocking pop", f"{_QUEUES}.popping")
 ARQ = Kind("stock arq", f"{_QUEUES}.stock_arq", least=0.2)
 ARQ_POLL = Kind("stock arq, poll 10 ms", f"{_QUEUES}.stock_arq", environ={"BENCH_POLL": "0.01"})
-SIZES = ((1, 10), (1, 100), (2, 10), (2, 100))
-"""Worker processes, and slots of each."""
 _PICKUP_SLOTS = 100
 _WATCHED_S = 1.0
 _BY_POP = 3
@@ -94,7 +92,7 @@ async def throughput(machine: Machine, pace: Pace) -> AsyncIterator[Outcome]:
     if not others:
         yield _missing("jobs", "beside taskiq and saq")
     kinds = [OURS, ARQ, ARQ_POLL, *others]
-    for workers, slots in SIZES:
+    for workers, slots in pace.crews:
         found: dict[str, list[float]] = {kind.name: [] for kind in kinds}
         async with contest(machine, kinds, workers=workers, slots=slots) as contenders:
             for number in range(pace.rounds):
