@@ -25,8 +25,8 @@ BUSY = 0.5
 """Load per core before anything is measured from which on the machine is said to be busy."""
 
 
-async def measure(console: Console, names: list[str], pace: Pace) -> list[Outcome]:
-    outcomes: list[Outcome] = []
+async def measure(console: Console, names: list[str], pace: Pace, outcomes: list[Outcome]) -> None:
+    """Adds to the outcomes row by row, so that what was measured is there whatever comes later."""
     began = time.monotonic()
     for place, name in enumerate(names, 1):
         async with machine() as ours:
@@ -34,7 +34,6 @@ async def measure(console: Console, names: list[str], pace: Pace) -> list[Outcom
                 async for one in ROWS[name](ours, pace):
                     outcomes.append(one)
                     console.print(f"[dim]{time.monotonic() - began:4.0f} s  {_line(one)}[/]")
-    return outcomes
 
 
 def _line(one: Outcome) -> str:
@@ -72,10 +71,13 @@ def main() -> None:
     if here["busy"]:
         console.print(f"[yellow]this machine is busy: load {here['load']} on {here['cores']} cores[/]")
     pace = replace(FULL if asked.full else USUAL, rounds=max(3, asked.rounds))
-    outcomes = asyncio.run(measure(console, asked.only, pace))
-    show(console, outcomes)
-    (asked.out / "bench.json").write_text(as_json(outcomes, here) + "\n")
-    (asked.out / "bench.svg").write_text(as_svg(outcomes, here))
+    outcomes: list[Outcome] = []
+    try:
+        asyncio.run(measure(console, asked.only, pace, outcomes))
+    finally:
+        show(console, outcomes)
+        (asked.out / "bench.json").write_text(as_json(outcomes, here) + "\n")
+        (asked.out / "bench.svg").write_text(as_svg(outcomes, here))
     console.print(f"written: {asked.out / 'bench.json'} and {asked.out / 'bench.svg'}", style="dim")
 
 

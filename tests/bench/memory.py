@@ -13,12 +13,12 @@ from packaging.requirements import Requirement
 from service.records.agents import Agent
 from service.records.blocks import BlockFields
 from service.records.messages import NewMessage
-from service.records.runs import Lease
 from service.store.keys import key
 from tests.bench.figures import Figure, bound
 from tests.bench.load import Connection, load, request
 from tests.bench.machine import BENCH, WS, Machine
 from tests.bench.pace import Pace
+from tests.bench.steps import carry, generation_of
 from tests.bench.timing import gathered, in_turn
 from tests.bench.watching import cpu_s, resident_mb, store_bytes
 from workers.loop import Loop
@@ -60,7 +60,7 @@ async def kept(machine: Machine, pace: Pace) -> AsyncIterator[Figure]:
         said = json.dumps({"say": _QUESTION, "script": [{"text": _ANSWER}]})
         agent = agents[number % len(agents)]
         await service.messages.send(WS, agent.id, [NewMessage(content=said)])
-        await loop.carry(await _lease(machine, agent))
+        await carry(service, loop, agent, await generation_of(service, agent))
 
     whole = await _growth(machine, lambda: gathered(answered, min(count, len(agents)))) / count
     bodies = [await service.store.hash(key(WS, "agent_bodies", one.id)) for one in agents[:20]]
@@ -76,13 +76,6 @@ async def _growth(machine: Machine, act: Callable[[], Awaitable[object]]) -> flo
     before = await store_bytes(machine.redis)
     await act()
     return await store_bytes(machine.redis) - before
-
-
-async def _lease(machine: Machine, agent: Agent) -> Lease:
-    state = await machine.service.store.hash(key(WS, "agent_state", agent.id))
-    lease = await machine.service.leases.take(WS, agent.id, int(state["generation"]), "bench")
-    assert lease is not None
-    return lease
 
 
 async def processes(machine: Machine, pace: Pace) -> AsyncIterator[Figure]:

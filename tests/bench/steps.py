@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from statistics import median
 
+from service.bootstrap import Service
 from service.records.agents import Agent
 from service.records.messages import NewMessage
 from service.records.models import ModelEntry
@@ -92,14 +93,24 @@ async def _with_history(machine: Machine, size: int) -> Agent:
     return await machine.agent(initial_message_sequence=said, message_buffer_autoclear=False)
 
 
+async def generation_of(service: Service, agent: Agent) -> int:
+    """The one that its job would name."""
+    return int((await service.store.hash(key(WS, "agent_state", agent.id)))["generation"])
+
+
+async def carry(service: Service, loop: Loop, agent: Agent, generation: int) -> None:
+    """What a worker does with an agent that is ready, in this process."""
+    begun = await service.leases.begin(WS, agent.id, generation, "bench")
+    assert begun is not None
+    await loop.carry(*begun)
+
+
 async def _step(machine: Machine, loop: Loop, models: WatchedModels, agent: Agent) -> Seen:
     service = machine.service
     await service.messages.send(WS, agent.id, [NewMessage(content="And now?")])
-    generation = int((await service.store.hash(key(WS, "agent_state", agent.id)))["generation"])
+    generation = await generation_of(service, agent)
     before, began = await reads(machine.redis), time.process_time()
-    lease = await service.leases.take(WS, agent.id, generation, "bench")
-    assert lease is not None
-    await loop.carry(lease)
+    await carry(service, loop, agent, generation)
     cpu = time.process_time() - began - models.model_s
     return Seen(cpu, await reads(machine.redis) - before - 1, models.prompt_bytes, models.messages)
 
