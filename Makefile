@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo bench test coverage compat fuzz chaos check format
+.PHONY: install demo bench bench-full test coverage compat fuzz chaos check format
 
 install: $(VENV)/installed
 
@@ -34,6 +34,9 @@ fuzz: install
 # What it costs, beside what this machine allows; takes a few minutes.
 bench: install
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-full: install
+	$(BIN)/python -m tests.bench --full $(ARGS)
 
 chaos: install
 	$(BIN)/python -m tests.faults.chaos --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),3)
