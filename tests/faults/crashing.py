@@ -28,8 +28,7 @@ TAKEN = ".taken"
 _POINTS: dict[str, list[tuple[type, str, str, str]]] = {
     "worker": [
         (ScriptedModel, "answer", "model.asked", ""),
-        (Leases, "take", "", "lease.taken"),
-        (Leases, "next_run", "", "run.begun"),
+        (Leases, "begin", "job.taken", "run.begun"),
         (Leases, "store_answer", "", "answer.stored"),
         (Blocks, "edit", "", "tool.edited"),
         (Leases, "store_step", "tools.done", "step.stored"),

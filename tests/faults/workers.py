@@ -14,8 +14,8 @@ ASKS = {"type": "requires_approval", "tool_name": "memory_insert"}
 
 for point, name, expected in (
     ("model.asked", "worker killed in a model call", "another worker asks the model again"),
-    ("lease.taken", "worker killed with a fresh lease", "the lease runs out and another takes the agent"),
-    ("run.begun", "worker killed as a run begins", "the run begins again elsewhere"),
+    ("job.taken", "worker killed with a job in hand", "the sweeper queues the agent again"),
+    ("run.begun", "worker killed as a run begins", "the lease runs out, and the run begins again elsewhere"),
     ("answer.stored", "worker killed between answer and tools", "the stored answer is not asked for again"),
     ("tool.edited", "worker killed between a tool's edit and its result", "the edit is not made again"),
     ("tools.done", "worker killed between tools and the store of the step", "their edits are not made again"),
