@@ -85,10 +85,11 @@ class Subscriptions:
         `active` resumes one that was cut: its agent is woken at once by what was held back.
         """
         while True:
+            text = await self._store.text(ws, subscription_id)  # before what it is compared with
             before = await self.read(ws, agent_id, subscription_id)
             after = await self._with(ws, before, fields)
             resumed = _resumed(after) if fields.active and before.cut is not None else None
-            ready = await self._store.put(ws, after, before, resumed)
+            ready = await self._store.put(ws, after, text, resumed)
             if ready is not None:
                 await self._queue.nudge(ws, ready)
                 return after if resumed is None else after.model_copy(update={"cut": None})

@@ -27,10 +27,10 @@ class SubscriptionStore:
         self,
         ws: str,
         subscription: Subscription,
-        before: Subscription | None = None,
+        before: str = "",
         resume: Run | None = None,
     ) -> list[Ready] | None:
-        """Keeps a new one or, if it is still what was read, a changed one; else None.
+        """Keeps a new one or, if its text is still what was read, a changed one; else None.
 
         With a run it is resumed: its cut forgotten, its agent woken by what was held back. Raises NotFound
         for its agent, Invalid where there are too many that no place finds.
@@ -42,7 +42,7 @@ class SubscriptionStore:
             subscription.agent_id,
             subscription.id,
             _text(subscription),
-            "" if before is None else _text(before),
+            before,
             place,
             wide,
             WIDE_MOST,
@@ -70,6 +70,10 @@ class SubscriptionStore:
         return await self.read_many(
             ws, sorted(await self._store.members(key(ws, "subscriptions_filed", f"agent:{agent_id}")))
         )
+
+    async def text(self, ws: str, subscription_id: str) -> str:
+        """As it is kept, which may be how another version wrote it; empty if it does not exist."""
+        return await self._store.field(key(ws, "subscriptions"), subscription_id) or ""
 
     async def read_many(self, ws: str, ids: Sequence[str]) -> list[Subscription]:
         """Those of them that exist, in order."""

@@ -8,6 +8,7 @@ import pytest
 from service.errors import Invalid, NotFound
 from service.queue import QUEUE
 from service.records.subscriptions import SubscriptionFields
+from service.store.keys import key
 from tests.store.team import ALICE, WS, Team
 
 pytestmark = pytest.mark.anyio
@@ -120,6 +121,17 @@ async def test_two_who_change_a_subscription_at_once_lose_nothing(team: Team) ->
     )
     found = await rooms.read(WS, agent.id, one.id)
     assert (found.debounce_ms, found.own_edits, found.template) == (5, True, "x")
+
+
+async def test_one_that_another_version_wrote_can_be_changed(team: Team) -> None:
+    agent = await team.agent()
+    one = await team.subscribe(agent, label="a")
+    text = one.model_dump_json(exclude={"cut", "template", "own_edits"}, indent=1)
+    await team.redis.hset(key(WS, "subscriptions"), one.id, text)  # type: ignore[misc]
+    rooms = team.service.subscriptions
+    async with asyncio.timeout(10):
+        await rooms.update(WS, agent.id, one.id, SubscriptionFields(debounce_ms=5))
+    assert (await rooms.read(WS, agent.id, one.id)).debounce_ms == 5
 
 
 async def test_subscriptions_that_every_change_is_held_against_have_a_bound(
