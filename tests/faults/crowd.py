@@ -56,7 +56,7 @@ class Member:
 async def crowd(
     scene: Scene, rng: random.Random, *, agents: int, edits: int, kill_every_s: float, lease_ms: int
 ) -> Tally:
-    """All of them at once, to the end; then the nine blocks are counted. `lease_ms`: of those who replace others."""
+    """All of them at once, to the end; then the nine blocks are counted. `lease_ms`: of replacements."""
     scene.settings = scene.settings.model_copy(update={"lease_ms": lease_ms})
     async with scene.client() as api:
         members = await _members(api, agents)

@@ -22,7 +22,8 @@ async def test_sixteen_agents_make_twenty_edits_each(scene: Scene) -> None:
 
 @pytest.mark.chaos
 async def test_sixty_four_agents_make_a_hundred_edits_each(scene: Scene) -> None:
-    """With the default lease: dozens of full contexts at once leave a busy machine no time for a shorter one."""
-    tally = await crowd(scene, random.Random(SEED), agents=64, edits=100, kill_every_s=4, lease_ms=3000)
+    """With the default lease: dozens of full contexts leave a busy machine no time for a shorter one."""
+    rng = random.Random(SEED)
+    tally = await crowd(scene, rng, agents=64, edits=100, kill_every_s=4, lease_ms=3000)
     assert tally.holds, tally
     assert (tally.acknowledged, tally.kept, tally.doubled, tally.lost) == (6400, 6400, 0, 0)
