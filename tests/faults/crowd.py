@@ -53,8 +53,11 @@ class Member:
         return turn("memory_replace", label=label, old_string=old, new_string=new)
 
 
-async def crowd(scene: Scene, rng: random.Random, *, agents: int, edits: int, kill_every_s: float) -> Tally:
-    """All of them at once, to the end; then the nine blocks are counted."""
+async def crowd(
+    scene: Scene, rng: random.Random, *, agents: int, edits: int, kill_every_s: float, lease_ms: int
+) -> Tally:
+    """All of them at once, to the end; then the nine blocks are counted. `lease_ms`: of replacements."""
+    scene.settings = scene.settings.model_copy(update={"lease_ms": lease_ms})
     async with scene.client() as api:
         members = await _members(api, agents)
         killing = asyncio.create_task(_kill_now_and_then(scene, kill_every_s))
