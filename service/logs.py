@@ -13,9 +13,13 @@ uvicorn, arq and redis say through the standard library arrives here too, from
 warnings upwards: their facts have events of our own.
 """
 
+import asyncio
+import atexit
 import json
 import logging
 import sys
+from threading import Lock
+from typing import TextIO, cast
 
 import structlog
 from pydantic_core import PydanticSerializationError, to_json
@@ -46,10 +50,48 @@ def set_up_logs(settings: Settings, process: str) -> None:
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Lines(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     _route_standard_library(shared, rendering, level)
+
+
+class _Lines:
+    """Lines on their way out: those of one turn of the event loop go in one write.
+
+    A busy web process writes some lines per turn, and a write costs as much as making the line. A
+    process that is killed loses those of the turn at hand; one that ends does not.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._waiting: list[str] = []
+        self._due = False
+        self._lock = Lock()
+        atexit.register(self._go)
+
+    def write(self, text: str) -> None:
+        with self._lock:
+            self._waiting.append(text)
+
+    def flush(self) -> None:
+        """Out with them: when this turn is over, or at once where there is no loop."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._go()
+            return
+        if not self._due:
+            self._due = True
+            loop.call_soon(self._go)
+
+    def _go(self) -> None:
+        with self._lock:
+            text, self._due = "".join(self._waiting), False
+            self._waiting.clear()
+        if text:
+            self._out.write(text)
+            self._out.flush()
 
 
 def _json_lines() -> list[Processor]:

@@ -15,12 +15,19 @@ Elsewhere: when the loop asks for it (loop.py); what one script stores of it
 
 import time
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import structlog
 
 from service.bootstrap import Service
-from service.estimates import BYTES_PER_TOKEN, estimate, estimate_json, estimate_messages
+from service.estimates import (
+    BYTES_PER_TOKEN,
+    estimate,
+    estimate_json,
+    estimate_message,
+    estimate_messages,
+)
 from service.prompts import summary_event
 from service.records.ids import derived_id
 from service.records.messages import Compaction, Message
@@ -199,7 +206,8 @@ def cut_of(messages: Sequence[Message], share: float, goal: int, least: int) -> 
     places = [place for place in range(least, len(messages) + 1) if _may_cut(messages, place)]
     places = [place for place in places if any(one.compaction is None for one in messages[:place])]
     wanted = max(least, round(share * len(messages)))
-    fitting = (place for place in places if place >= wanted and estimate_messages(messages[place:]) <= goal)
+    stays = [0, *accumulate(map(estimate_message, reversed(messages)))]  # by how many of the newest do
+    fitting = (place for place in places if place >= wanted and stays[len(messages) - place] <= goal)
     return next(fitting, places[-1] if places else 0)
 
 

@@ -1,5 +1,6 @@
 """Logs: one line per fact, for a person or for a machine."""
 
+import asyncio
 import io
 import json
 import logging
@@ -144,3 +145,27 @@ def test_a_line_holds_whatever_it_is_given(capsys: Output) -> None:
     odd, plain = lines(capsys)
     assert (odd["error"], odd["half"]) == ("ValueError('ü')", "\ud83d")
     assert (plain["error"], plain["half"]) == ("ValueError('ü')", "whole")
+
+
+@pytest.mark.anyio
+async def test_lines_of_one_turn_of_the_loop_are_one_write_and_none_waits_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Counting(io.StringIO):
+        writes = 0
+
+        def write(self, text: str, /) -> int:
+            self.writes += 1
+            return super().write(text)
+
+    out = Counting()
+    monkeypatch.setattr(sys, "stderr", out)
+    set_up_logs(Settings(), "web")
+    log.info("request.answered", status=200)
+    log.info("request.answered", status=404)
+    assert out.getvalue() == ""
+    await asyncio.sleep(0)
+    assert [json.loads(line)["status"] for line in out.getvalue().splitlines()] == [200, 404]
+    assert out.writes == 1
+    await asyncio.to_thread(log.info, "step.answered")
+    assert json.loads(out.getvalue().splitlines()[-1])["event"] == "step.answered"
