@@ -145,9 +145,19 @@ async def until_said(api: Api, block: str, *, edits_only: bool) -> None:
     assert (await api.http.get(HEALTH_PATH)).status_code == 200
 
 
+async def new_agent(api: Api) -> str:
+    """An agent, once its server no longer holds the store for full."""
+
+    async def has_room() -> bool:
+        return (await api.http.post("/v1/agents/", json={"model": "offline/scripted"})).status_code == 200
+
+    await wait_until("the server has heard that there is room again", has_room)
+    return await api.agent()
+
+
 async def test_a_send_that_waits_for_its_answer_gets_it_or_a_503(store: Server, blockwire: Running) -> None:
     async with client(blockwire.url) as api:
-        agent = await api.agent()
+        agent = await new_agent(api)
         said = '{"script": [{"text": "All is well.", "sleep_ms": 2000}]}'
         body = {"messages": [{"role": "user", "content": said}]}
         sending = asyncio.create_task(api.http.post(f"/v1/agents/{agent}/messages", json=body))

@@ -1,5 +1,6 @@
 """Running Blockwire as a real process: it starts bare, says why it could not, and leaves nothing."""
 
+import json
 import os
 import time
 
@@ -36,8 +37,8 @@ def test_no_setting_of_this_machine_reaches_it(monkeypatch: pytest.MonkeyPatch) 
 
 
 def _children(running: Running) -> list[int]:
-    started = [line for line in running.log_file.read_text().splitlines() if '"pid": ' in line]
-    return [int(line.partition('"pid": ')[2].partition(",")[0]) for line in started]
+    lines = [json.loads(line) for line in running.log_file.read_text().splitlines() if line.startswith("{")]
+    return [line["pid"] for line in lines if "pid" in line]
 
 
 def _is_there(pid: int) -> bool:

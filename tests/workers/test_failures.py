@@ -112,7 +112,7 @@ class TestPatience:
         run = await bench.service.runs.read(WS, doomed.id)
         assert (run.status, run.stop_reason) == ("failed", "error")
         assert run.error is not None
-        assert run.error.message == "given up after 2 workers were lost while they carried this run"
+        assert run.error.message == "given up after 2 workers were lost in a row at the same step"
         assert (await bench.service.runs.read(WS, after.id)).status == "completed"
 
     async def test_a_hand_back_does_not_count_as_a_lost_worker(self, bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ async def test_a_thousand_subscriptions_cost_what_they_tell(
 ) -> None:
     """Those of other blocks, labels and tags cost nothing; patterns little; a thousand that are told, a
     thousand times a part of what one costs."""
-    monkeypatch.setattr("workers.wakeups._log", lambda *_: None)
+    monkeypatch.setattr("workers.wakeups.log", SimpleNamespace(info=lambda *_, **__: None))
     dispatcher, rooms = Dispatcher(service), service.subscriptions
     supervisor = await bench.agent({"board": ""})
     await bench.watch(supervisor, "board")
