@@ -88,7 +88,7 @@ class Runs:
                     return run, messages
                 if run.status == "created" and monotonic() > patient_until:
                     raise NotBegun(run_id, BEGUN_WITHIN_S)
-                await self._rung(rings)
+                await self._rung(rings, lambda ring: not ring.endswith(" running"))
 
     async def open_ids(self, ws: str, agent_id: str) -> list[str]:
         """The runs of an agent that have not ended, in the order they are carried."""
@@ -103,14 +103,17 @@ class Runs:
     async def cancelled(self, ws: str, run_id: str) -> None:
         """Returns when somebody has asked for the end of a run; for the worker that carries it.
 
-        While the store is away nobody has: it is asked again when it is back.
+        While the store is away nobody has: it is asked again when it is back. Whoever stops to listen, as
+        at the end of each run, leaves a look under way to itself: cut off, it would cost its connection.
         """
         async with self._bell.listen(key(ws, "output"), run_id) as rings:
             while True:
+                look = asyncio.ensure_future(self._store.is_cancelled(ws, run_id))
+                look.add_done_callback(lambda done: done.cancelled() or done.exception())
                 with suppress(StoreUnreachable):
-                    if await self._store.is_cancelled(ws, run_id):
+                    if await asyncio.shield(look):
                         return
-                await self._rung(rings)
+                await self._rung(rings, lambda ring: ring.endswith(" cancelling"))
 
     async def delete(self, ws: str, run_id: str) -> None:
         """Forgets a run that has ended. What it put into its agent's history stays."""
@@ -156,9 +159,9 @@ class Runs:
         return await self._store.change_step(ws, step_id, feedback=feedback, **more)
 
     @staticmethod
-    async def _rung(rings: "asyncio.Queue[str | None]") -> None:
+    async def _rung(rings: "asyncio.Queue[str | None]", matters: Callable[[str], bool]) -> None:
         """Until it is time to look. Not by `wait_for`: a ring may cost it a cancellation that comes then."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_AGAIN_S):
-                while (ring := await rings.get()) is not None and ring.endswith(" running"):
+                while (ring := await rings.get()) is not None and not matters(ring):
                     pass

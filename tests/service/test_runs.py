@@ -174,10 +174,10 @@ async def test_listening_ends_when_it_is_cancelled_though_a_ring_comes_with_it(
         return False
 
     team.service.runs._store.is_cancelled = look  # type: ignore[method-assign]
-    team.service.bell._ring(key(WS, "output"), f"{run_id} completed")
+    team.service.bell._ring(key(WS, "output"), f"{run_id} cancelling")
     await asyncio.wait_for(looked.wait(), 4)
     await asyncio.sleep(0)
-    team.service.bell._ring(key(WS, "output"), f"{run_id} completed")
+    team.service.bell._ring(key(WS, "output"), f"{run_id} cancelling")
     for _ in range(turns):
         await asyncio.sleep(0)
     hearing.cancel()

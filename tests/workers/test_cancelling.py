@@ -7,6 +7,7 @@ import pytest
 
 from service.errors import StoreUnreachable
 from service.records.runs import Run, Step
+from service.store.client import StoreClient
 from service.store.runs import RunStore
 from tests.workers.bench import WS, Bench, WorkerKilled, call, calls, says
 
@@ -22,6 +23,28 @@ async def read(bench: Bench, run: Run) -> Run:
 
 async def steps(bench: Bench, run: Run) -> list[Step]:
     return await bench.service.runs.steps(WS, run.id)
+
+
+class TestOnARealServer:
+    @pytest.fixture
+    def store(self, real_store: StoreClient) -> StoreClient:
+        return real_store
+
+    async def test_a_run_that_ends_takes_no_connection_along(self, bench: Bench) -> None:
+        """Listening ends with each run, in the middle of whatever it asks; a command cut off costs one."""
+        agent = await bench.agent()
+
+        async def made() -> int:
+            return int((await bench.service.store.info())["total_connections_received"])
+
+        for _ in range(3):
+            await bench.script(agent, says("Hello."))
+            await bench.carry(agent)
+        before = await made()
+        for _ in range(20):
+            await bench.script(agent, says("Hello."))
+            await bench.carry(agent)
+        assert await made() - before < 5
 
 
 async def test_a_run_is_cancelled_while_the_model_sleeps_and_the_next_one_goes_on(bench: Bench) -> None:
