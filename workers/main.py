@@ -34,6 +34,11 @@ from workers.tools.sandbox import Sandbox
 from workers.wakeups import Dispatcher
 from workers.webhooks import Deliverer
 
+try:
+    from uvloop import new_event_loop as _new_loop
+except ImportError:  # where it is not installed, as on Windows
+    from asyncio import new_event_loop as _new_loop  # type: ignore[assignment]
+
 log = structlog.get_logger()
 
 GRACE_S = 8.0
@@ -128,8 +133,8 @@ def _worker(service: Service, pool: ArqRedis, ctx: dict[str, Any]) -> DoorbellWo
 def main() -> None:
     settings = settings_or_exit()
     set_up_logs(settings, "worker")
-    with one_line_errors():
-        asyncio.run(serve(settings))
+    with one_line_errors(), asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(serve(settings))
 
 
 if __name__ == "__main__":
