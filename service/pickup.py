@@ -14,6 +14,7 @@ its generation is taken, and ends at once.
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -62,10 +63,13 @@ class DoorbellWorker(Worker):
         )
         self._queue_store = store
         self._stopping = asyncio.Event()
+        self._freed = asyncio.Event()
+        """A slot became free, or none is to be waited for."""
 
     def ask_to_stop(self) -> None:
         """No new job is taken; `main` returns when it has noticed. Jobs under way go on."""
         self._stopping.set()
+        self._freed.set()
 
     async def main(self) -> None:
         self.ctx["redis"] = self.pool
@@ -89,11 +93,10 @@ class DoorbellWorker(Worker):
         """Starts what is due and waits until something may have changed."""
         free = self.max_jobs - self.job_counter
         if free == 0:
-            await asyncio.wait({stopping, *self.tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
-            self._forget_finished()
+            self._freed.clear()
+            await self._freed.wait()
             return
         claimed = await self._queue_store.claim(self.queue_name, free)
-        self._forget_finished()
         for job in claimed.jobs:
             if job.id not in self.tasks:
                 await self._start(job)
@@ -112,8 +115,8 @@ class DoorbellWorker(Worker):
         await self.sem.acquire()
         self.job_counter += 1
         task = self.loop.create_task(self._carry(job))
-        task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
         self.tasks[job.id] = task
+        task.add_done_callback(partial(self._ended, job.id))
 
     async def _carry(self, job: ClaimedJob) -> None:
         """A job to its end. One whose text is gone is done: whoever emptied the queue may put it again."""
@@ -166,13 +169,13 @@ class DoorbellWorker(Worker):
         ref = f"{job.id}:{name}"
         return serialize_result(*what, ref, self.queue_name, job.id, serializer=dumps), kept_s
 
-    def _forget_finished(self) -> None:
-        for job_id, task in list(self.tasks.items()):
-            if task.done():
-                del self.tasks[job_id]
-                failure = None if task.cancelled() else task.exception()
-                if failure is not None:
-                    log.warning("job.lost", job_id=job_id, error=type(failure).__name__)
+    def _ended(self, job_id: str, task: "asyncio.Task[None]") -> None:
+        self._release_sem_dec_counter_on_complete()
+        self._freed.set()
+        del self.tasks[job_id]
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            log.warning("job.lost", job_id=job_id, error=type(failure).__name__)
 
     async def finish_jobs(self, grace_s: float) -> None:
         """Waits for the jobs under way; after the grace they are cancelled and hand back agents."""
