@@ -45,6 +45,7 @@ from service.tags import Tags
 from service.tool_runs import ToolRuns
 from service.toolbox import Toolbox
 from service.webhooks import Webhooks
+from service.workspaces import Workspaces
 
 log = structlog.get_logger()
 
@@ -79,6 +80,7 @@ class Service:
     deliveries: Deliveries
     retries: Retries
     tokens: Tokens
+    workspaces: Workspaces
     identities: Identities
     tags: Tags
     figures: Figures
@@ -134,6 +136,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         webhooks=Webhooks(store, settings, blocks, changes, now),
         deliveries=Deliveries(store, settings, bell, now),
         tokens=Tokens(store, bell, settings, now),
+        workspaces=Workspaces(store),
         identities=Identities(store),
         tags=Tags(store),
         figures=Figures(store, queue, metrics),

@@ -15,7 +15,7 @@ from service.records.base import iso
 from service.records.runs import Run
 from service.store.bell import Bell
 from service.store.client import StoreClient
-from service.store.keys import WORKSPACES_KEY, key
+from service.store.keys import key
 from service.store.runs import RunStore
 
 TAKE_MOST = 50
@@ -26,12 +26,8 @@ class Callbacks:
     """The list of those to be told."""
 
     def __init__(self, store: StoreClient, bell: Bell) -> None:
-        self._client = store
         self._runs = RunStore(store)
         self._bell = bell
-
-    async def workspaces(self) -> list[str]:
-        return sorted(await self._client.members(WORKSPACES_KEY))
 
     def rings(self, ws: str) -> AbstractAsyncContextManager["asyncio.Queue[str | None]"]:
         """Rung when there is somebody to be told."""

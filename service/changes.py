@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from service.records.blocks import Change
+from service.records.blocks import Change, order
 from service.shared import Asking, Made
 from service.store.bell import Bell
 from service.store.blocks import change_of
@@ -106,7 +106,7 @@ class Changes:
                         rung.append(change)
                         last = change.id
                     else:
-                        behind = change is None or _number(change.id) > _number(last)
+                        behind = change is None or order(change.id) > order(last)
                     if behind or rings.empty():
                         break
                     ring = rings.get_nowait()
@@ -122,7 +122,7 @@ class Changes:
         newest = await self._newest(ws)
         if id == newest:
             return []
-        if not _ID.fullmatch(id) or _number(id) > _number(newest):
+        if not _ID.fullmatch(id) or order(id) > order(newest):
             return None
         changes = await self.after(ws, id)
         if changes:
@@ -157,8 +157,3 @@ class _Ticking:
         """Whether it was time since this was asked last."""
         due, self._due = self._due, False
         return due
-
-
-def _number(id: str) -> tuple[int, int]:
-    epoch, _, n = id.partition("-")
-    return int(epoch), int(n)

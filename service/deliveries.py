@@ -22,7 +22,7 @@ from service.settings import Settings
 from service.store.bell import Bell
 from service.store.client import StoreClient
 from service.store.deliveries import DeliveryStore
-from service.store.keys import WORKSPACES_KEY, key
+from service.store.keys import key
 from service.store.webhooks import WebhookStore
 
 
@@ -32,7 +32,6 @@ class Deliveries:
     def __init__(
         self, store: StoreClient, settings: Settings, bell: Bell, clock: Callable[[], Micros]
     ) -> None:
-        self._client = store
         self._store = DeliveryStore(store, round(settings.webhook_hours * 3_600_000))
         self._webhooks = WebhookStore(store)
         self._bell = bell
@@ -65,9 +64,6 @@ class Deliveries:
         body = to_json({"type": "ping", "timestamp": iso(self._clock()), "data": told}).decode()
         await self._store.send(ws, webhook_id, id, body)
         return await self.read(ws, webhook_id, id)
-
-    async def workspaces(self) -> list[str]:
-        return sorted(await self._client.members(WORKSPACES_KEY))
 
     def rings(self, ws: str) -> AbstractAsyncContextManager["asyncio.Queue[str | None]"]:
         """Rung when a webhook has something to be told."""

@@ -20,8 +20,8 @@ from service.records.open_runs import OpenRun
 from service.records.runs import Lease, OutputEvent, Ready, Run, RunError, Step, StopReason, Usage
 from service.settings import Settings
 from service.store.client import StoreClient
-from service.store.keys import WORKSPACES_KEY
 from service.store.leases import LeaseStore
+from service.workspaces import Workspaces
 
 WAITING_MS = 1000
 """An agent ready for longer than this has lost its job, or never had one."""
@@ -32,7 +32,7 @@ class Leases:
 
     def __init__(self, store: StoreClient, settings: Settings, queue: Queue, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._client = store
+        self._workspaces = Workspaces(store)
         self._store = LeaseStore(
             store,
             settings.run_days * 86_400,
@@ -200,7 +200,7 @@ class Leases:
         Those `overdue` are not to be carried: nobody answers what they ask for (Approvals.give_up).
         """
         swept: list[tuple[str, Ready]] = []
-        for ws in sorted(await self._client.members(WORKSPACES_KEY)):
+        for ws in await self._workspaces.all():
             found = await self._store.sweep(ws, WAITING_MS)
             swept += [(ws, ready) for ready in found]
             for ready in found:

@@ -12,7 +12,7 @@ from fnmatch import translate
 from functools import lru_cache
 
 from service.blocks import Blocks
-from service.records.blocks import Change
+from service.records.blocks import Change, order
 from service.records.subscriptions import Subscription
 from service.store.subscriptions import WIDE_MOST, SubscriptionStore
 
@@ -80,12 +80,6 @@ def wants(subscription: Subscription, change: Change) -> bool:
         and by not in one.except_writers
         and (not one.operations or change.operation in one.operations)
     )
-
-
-def order(id: str) -> tuple[int, int]:
-    """What ids of changes are ordered by."""
-    epoch, _, n = id.partition("-")
-    return int(epoch), int(n)
 
 
 def fits(glob: str, label: str) -> bool:

@@ -14,7 +14,6 @@ Elsewhere: when it is done (workers/shrinker.py); how short memory is (pressure.
 from service.records.shrinking import Bite
 from service.settings import Settings
 from service.store.client import StoreClient
-from service.store.keys import WORKSPACES_KEY
 from service.store.shrinking import ShrinkingStore
 
 ENDED_MS = 3_600_000
@@ -25,11 +24,7 @@ class Shrinking:
     """The room of what is dropped for want of memory."""
 
     def __init__(self, store: StoreClient, settings: Settings) -> None:
-        self._client = store
         self._store = ShrinkingStore(store, settings.history_kept)
-
-    async def workspaces(self) -> list[str]:
-        return sorted(await self._client.members(WORKSPACES_KEY))
 
     async def histories(self, ws: str) -> Bite:
         """A bounded number of the oldest entries of histories that are too long for now."""

@@ -28,7 +28,6 @@ from service.records.subscriptions import (
     WakeUp,
 )
 from service.store.client import StoreClient
-from service.store.keys import WORKSPACES_KEY
 from service.store.subscriptions import SubscriptionStore
 from service.store.wakeups import WakeUpStore
 from service.wake_words import check_template
@@ -46,7 +45,6 @@ class Subscriptions:
         queue: Queue,
         clock: Callable[[], Micros],
     ) -> None:
-        self._client = store
         self._store = SubscriptionStore(store)
         self._wakeups = WakeUpStore(store)
         self._matches = Matches(self._store, blocks)
@@ -114,15 +112,9 @@ class Subscriptions:
         """By subscription and block, the version that was told last."""
         return await self._store.told(ws, ids)
 
-    async def workspaces(self) -> list[str]:
-        return sorted(await self._client.members(WORKSPACES_KEY))
-
     async def cursor(self, ws: str) -> str:
         """The id of the last change that subscribers were told of."""
         return await self._wakeups.cursor(ws)
-
-    async def changes_after(self, ws: str, cursor: str, limit: int) -> list[Change]:
-        return await self._wakeups.changes_after(ws, cursor, limit)
 
     async def wake(
         self, ws: str, cursor: str, upto: str, wakes: Sequence[WakeUp], webhooks: Sequence[str] = ()

@@ -16,9 +16,9 @@ from service.addresses import check_address, may_be_private
 from service.blocks import Blocks
 from service.changes import Changes
 from service.errors import Invalid, NotFound
-from service.matches import fits, order
+from service.matches import fits
 from service.records.base import Micros
-from service.records.blocks import Change
+from service.records.blocks import Change, order
 from service.records.ids import new_id
 from service.records.webhooks import Standing, Webhook, WebhookFields
 from service.settings import Settings

@@ -17,10 +17,10 @@ from service.callbacks import message_of
 from service.errors import StoreUnreachable
 from service.records.runs import Run
 from workers.posts import Poster
+from workers.workspaces import in_each
 
 log = structlog.get_logger()
 
-PAUSE_S = 1.0
 LOOK_AGAIN_S = 5.0
 TIMEOUT_S = 5.0
 
@@ -33,15 +33,7 @@ class Caller:
         self._poster = poster
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            known: set[str] = set()
-            while True:
-                with suppress(StoreUnreachable):
-                    for ws in await self._service.callbacks.workspaces():
-                        if ws not in known:
-                            known.add(ws)
-                            group.create_task(self._watch(ws))
-                await asyncio.sleep(PAUSE_S)
+        await in_each(self._service, self._watch)
 
     async def _watch(self, ws: str) -> None:
         async with self._service.callbacks.rings(ws) as rings:

@@ -8,10 +8,10 @@ it is. Of blocks that it never told, only those that changed since it was made.
 from collections.abc import Sequence
 
 from service.bootstrap import Service
-from service.matches import fits, order
+from service.matches import fits
 from service.records.agents import AgentQuery
 from service.records.base import Page
-from service.records.blocks import Block, BlockQuery, Cause, Change
+from service.records.blocks import Block, BlockQuery, Cause, Change, order
 from service.records.subscriptions import Subscription
 
 MISSED = "missed"

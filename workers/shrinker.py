@@ -44,7 +44,7 @@ class Shrinker:
             log.warning(event, used=filling.used, bound=filling.bound)
         more = False
         if filling.shrinks:
-            for ws in await self._service.shrinking.workspaces():
+            for ws in await self._service.workspaces.all():
                 more |= await self._bite(ws)
         if not more and self._dropped.total():
             log.warning("history.shrunk", entries=self._dropped["entries"], runs=self._dropped["runs"])

@@ -29,6 +29,7 @@ from service.records.runs import Run
 from service.records.subscriptions import Subscription, WakeUp
 from service.subscriptions import wake_run
 from workers.gaps import gaps
+from workers.workspaces import in_each
 
 log = structlog.get_logger()
 
@@ -44,15 +45,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Every change is looked at when the bell rings for it, or a second later."""
-        async with asyncio.TaskGroup() as group:
-            known: set[str] = set()
-            while True:
-                with suppress(StoreUnreachable):
-                    for ws in await self._service.subscriptions.workspaces():
-                        if ws not in known:
-                            known.add(ws)
-                            group.create_task(self._watch(ws))
-                await asyncio.sleep(PAUSE_S)
+        await in_each(self._service, self._watch)
 
     async def _watch(self, ws: str) -> None:
         async with self._service.changes.rings(ws) as rings:
@@ -76,7 +69,7 @@ class Dispatcher:
         """Tells one range of changes; true when there may be more."""
         rooms = self._service.subscriptions
         cursor = await rooms.cursor(ws)
-        changes = await rooms.changes_after(ws, cursor, READ_MOST)
+        changes = await self._service.changes.after(ws, cursor, READ_MOST)
         if not changes:
             return False
         missed: list[tuple[Subscription, Cause]] = []

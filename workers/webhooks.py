@@ -22,10 +22,10 @@ from service.records.webhooks import Claimed, Delivery, Verdict
 from service.signatures import headers_of
 from workers.payloads import next_part
 from workers.posts import Outcome, Poster
+from workers.workspaces import in_each
 
 log = structlog.get_logger()
 
-PAUSE_S = 1.0
 LOOK_AGAIN_S = 5.0
 TIMEOUT_S = 10.0
 AT_ONCE = 20
@@ -46,15 +46,7 @@ class Deliverer:
         self._serving = 0
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            known: set[str] = set()
-            while True:
-                with suppress(StoreUnreachable):
-                    for ws in await self._service.deliveries.workspaces():
-                        if ws not in known:
-                            known.add(ws)
-                            group.create_task(self._watch(ws))
-                await asyncio.sleep(PAUSE_S)
+        await in_each(self._service, self._watch)
 
     async def _watch(self, ws: str) -> None:
         look = asyncio.Event()

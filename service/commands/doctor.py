@@ -28,8 +28,9 @@ from service.settings import Settings
 from service.store.census import Kind, census
 from service.store.client import StoreClient
 from service.store.examine import address_of, risks_of, unseen_failovers
-from service.store.keys import SCHEMA_KEY, WORKSPACES_KEY
+from service.store.keys import SCHEMA_KEY
 from service.store.queue import QueueStore
+from service.workspaces import Workspaces
 
 _WIDTH_ELSEWHERE = 120
 _SYNCS = {
@@ -59,7 +60,7 @@ async def examine_store(settings: Settings) -> tuple[list[Finding], list[Kind]]:
             findings = _findings(
                 told,
                 schema=await store.get(SCHEMA_KEY),
-                workspaces=sorted(await store.members(WORKSPACES_KEY)),
+                workspaces=await Workspaces(store).all(),
                 sync=await store.setting("appendfsync"),
                 filling=await Pressure(store, settings).measure(),
             )

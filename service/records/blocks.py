@@ -153,6 +153,12 @@ class Change(Record):
     """Of `attached` and `detached`: the agent the block was given to or taken from."""
 
 
+def order(id: str) -> tuple[int, int]:
+    """What ids of changes are ordered by."""
+    epoch, _, n = id.partition("-")
+    return int(epoch), int(n)
+
+
 class Cause(Change):
     """A change as a woken agent is told it."""
 

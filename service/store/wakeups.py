@@ -4,10 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.records.blocks import Cause, Change
+from service.records.blocks import Cause
 from service.records.runs import Ready, Run
 from service.records.subscriptions import Subscription, WakeUp
-from service.store.blocks import change_of
 from service.store.client import StoreClient
 from service.store.keys import key
 from service.store.runs import record_of, woken
@@ -23,10 +22,6 @@ class WakeUpStore:
 
     async def cursor(self, ws: str) -> str:
         return await self._store.get(key(ws, "dispatched")) or "0-0"
-
-    async def changes_after(self, ws: str, cursor: str, limit: int) -> list[Change]:
-        found = await self._store.entries(key(ws, "changes"), after=f"({cursor}", limit=limit)
-        return [change_of(fields["change"]) for _, fields in found]
 
     async def move(
         self, ws: str, cursor: str, upto: str, wakes: Sequence[WakeUp], webhooks: Sequence[str] = ()

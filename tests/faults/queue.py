@@ -107,7 +107,7 @@ async def _(scene: Scene, load: Load) -> None:
     """Wake-ups are claimed with a cursor that others have moved, a dozen at a time."""
     async with open_service(scene.settings) as service:
         cursor = await service.subscriptions.cursor(DEFAULT_WORKSPACE)
-        changes = await service.subscriptions.changes_after(DEFAULT_WORKSPACE, "0-0", 1)
+        changes = await service.changes.after(DEFAULT_WORKSPACE, "0-0", 1)
         moved = [
             service.subscriptions.wake(DEFAULT_WORKSPACE, "0-1", changes[-1].id, []) for _ in range(TIMES)
         ]

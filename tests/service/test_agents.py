@@ -350,7 +350,7 @@ async def test_agents_can_be_sorted_by_when_they_last_ran(team: Team) -> None:
 
 async def test_a_workspace_with_an_agent_is_on_the_sweepers_list(team: Team) -> None:
     await team.service.agents.create("other", NewAgent(model="offline/extractive"), ALICE)
-    assert await team.service.subscriptions.workspaces() == ["default", "other"]
+    assert await team.service.workspaces.all() == ["default", "other"]
 
 
 async def test_a_new_block_whose_label_is_taken_is_not_created_at_all(team: Team) -> None:

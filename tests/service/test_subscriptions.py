@@ -66,7 +66,7 @@ async def test_a_wake_up_moves_the_cursor_and_queues_a_job(team: Team) -> None:
     await team.block()
     subscriptions = team.service.subscriptions
     assert await subscriptions.cursor(WS) == "0-0"
-    changes = await subscriptions.changes_after(WS, "0-0", 10)
+    changes = await team.service.changes.after(WS, "0-0", 10)
     wakes = [await team.wake(agent, "run-w", changes)]
     assert await subscriptions.wake(WS, "0-0", changes[-1].id, wakes)
     assert not await subscriptions.wake(WS, "0-0", changes[-1].id, wakes)
@@ -81,11 +81,11 @@ async def test_a_wake_up_of_nobody_moves_the_cursor_too(team: Team) -> None:
     await team.block()
     changes = await team.changes()
     assert await team.service.subscriptions.wake(WS, "0-0", changes[-1].id, [])
-    assert await team.service.subscriptions.changes_after(WS, changes[-1].id, 10) == []
+    assert await team.service.changes.after(WS, changes[-1].id, 10) == []
 
 
 async def test_the_default_workspace_is_always_there(team: Team) -> None:
-    assert await team.service.subscriptions.workspaces() == [WS]
+    assert await team.service.workspaces.all() == [WS]
 
 
 async def test_another_target_is_found_and_the_old_one_no_more(team: Team) -> None:

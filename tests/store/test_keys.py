@@ -87,7 +87,7 @@ async def one_of_everything(team: Team) -> set[str]:
     tool = await service.tools.create(WS, ToolFields(json_schema={"name": "roll"}), ALICE)
     await ToolRunStore(service.store).ask(WS, ToolRequest(id="toolrun-1", tool=tool), 60)
     cursor = await service.subscriptions.cursor(WS)
-    changes = await service.subscriptions.changes_after(WS, cursor, 100)
+    changes = await service.changes.after(WS, cursor, 100)
     wake = await team.wake(other, "run-wake", changes)
     poor = await team.agent(budget=Budget(steps_per_hour=1))
     lease, open_run = await team.working(poor)

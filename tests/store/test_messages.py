@@ -100,7 +100,7 @@ async def test_a_wake_up_finds_its_way_into_a_full_inbox_and_later_ones_join_it(
     for number in range(3):
         cursor = await team.service.subscriptions.cursor(WS)
         await team.edit(block, "append", "!")
-        changes = await team.service.subscriptions.changes_after(WS, cursor, 100)
+        changes = await team.service.changes.after(WS, cursor, 100)
         wake = await team.wake(agent, f"run-wake-{number}", changes)
         await team.service.subscriptions.wake(WS, cursor, changes[-1].id, [wake])
     assert await team.store.items(key(WS, "agent_inbox", agent.id)) == ["run-1", "run-wake-0"]

@@ -225,7 +225,7 @@ async def test_of_many_dispatchers_each_change_is_told_by_one(team: Team, client
     async def dispatching(number: int) -> None:
         wakeups = WakeUpStore(clients[number % 8])
         while (cursor := await wakeups.cursor(WS)) != last:
-            changes = await wakeups.changes_after(WS, cursor, 3)
+            changes = await team.service.changes.after(WS, cursor, 3)
             wake = WakeUp(run=run(number, cursor), causes=causes(changes, by), by=[by])
             await wakeups.move(WS, cursor, changes[-1].id, [wake])
 

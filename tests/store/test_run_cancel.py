@@ -102,7 +102,7 @@ async def test_an_unread_wakeup_is_forgotten_with_its_changes(team: Team, runs: 
     for number in (1, 2):
         await team.edit(block, "append", str(number))
         cursor = await rooms.cursor(WS)
-        changes = await rooms.changes_after(WS, cursor, 100)
+        changes = await team.service.changes.after(WS, cursor, 100)
         wake = await team.wake(agent, f"run-wake-{number}", changes[-1:])
         await rooms.wake(WS, cursor, changes[-1].id, [wake])
         if number == 1:

@@ -27,16 +27,6 @@ def told(open_run: OpenRun) -> list[Change]:
 
 async def test_a_new_workspace_was_told_nothing(wakeups: WakeUpStore) -> None:
     assert await wakeups.cursor(WS) == "0-0"
-    assert await wakeups.changes_after(WS, "0-0", 10) == []
-
-
-async def test_changes_after_the_cursor_are_read_in_order(team: Team, wakeups: WakeUpStore) -> None:
-    block = await team.block()
-    for _ in range(4):
-        await team.edit(block, "append", "x")
-    changes = await team.changes()
-    assert await wakeups.changes_after(WS, "0-0", 2) == changes[:2]
-    assert await wakeups.changes_after(WS, changes[1].id, 100) == changes[2:]
 
 
 async def test_a_wake_up_is_a_run_that_knows_its_causes(team: Team, wakeups: WakeUpStore) -> None:

@@ -175,7 +175,7 @@ async def test_a_run_that_was_deleted_is_told_of_no_more(
 async def test_a_worker_tells_as_soon_as_it_is_rung_and_outlives_the_store(
     bench: Bench, caller: Caller, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(callbacks, "PAUSE_S", 0.01)
+    monkeypatch.setattr("workers.workspaces.PAUSE_S", 0.01)
     monkeypatch.setattr(callbacks, "LOOK_AGAIN_S", 0.01)
     take, away = bench.service.callbacks.take, 1
 

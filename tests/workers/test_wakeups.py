@@ -313,10 +313,10 @@ class TestRunning:
     ) -> None:
         supervisor = await bench.agent({"board": ""})
         await bench.watch(supervisor, "board")
-        rooms, asked = bench.service.subscriptions, list[str]()
+        asked = list[str]()
 
-        def fails_once(name: str) -> None:
-            real = getattr(rooms, name)
+        def fails_once(room: object, name: str) -> None:
+            real = getattr(room, name)
 
             async def away(*args: Any) -> Any:
                 asked.append(name)
@@ -324,22 +324,23 @@ class TestRunning:
                     raise StoreUnreachable("gone")
                 return await real(*args)
 
-            monkeypatch.setattr(rooms, name, away)
+            monkeypatch.setattr(room, name, away)
 
         monkeypatch.setattr("workers.wakeups.PAUSE_S", 0.05)
-        fails_once("workspaces")
-        fails_once("cursor")
+        monkeypatch.setattr("workers.workspaces.PAUSE_S", 0.05)
+        fails_once(bench.service.workspaces, "all")
+        fails_once(bench.service.subscriptions, "cursor")
         await bench.edit("board", "set", text="x")
         running = asyncio.create_task(dispatcher.run())
 
         async def woken() -> bool:
-            return len(await bench.wakeups(supervisor)) == 1 and asked.count("workspaces") > 2
+            return len(await bench.wakeups(supervisor)) == 1 and asked.count("all") > 2
 
         try:
             await wait_until("the change was told all the same", woken)
         finally:
             await end(running)
-        assert asked[0] == "workspaces"
+        assert asked[0] == "all"
 
 
 async def end(task: "asyncio.Task[None]") -> None:

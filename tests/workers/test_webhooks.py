@@ -606,7 +606,7 @@ async def test_a_worker_serves_so_many_at_once_and_the_rest_in_their_turn(
 async def test_a_deliverer_outlives_the_store(
     post: Post, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "PAUSE_S", 0.01)
+    monkeypatch.setattr("workers.workspaces.PAUSE_S", 0.01)
     monkeypatch.setattr(webhooks, "LOOK_AGAIN_S", 0.01)
     monkeypatch.setattr("service.store.deliveries.CLAIM_MS", 50)
     away = {"claim": 1, "begin": 1}
