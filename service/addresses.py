@@ -21,6 +21,11 @@ def may_be_private(settings: Settings) -> bool:
     return settings.callbacks_private
 
 
+def is_still_allowed(settings: Settings, private: bool) -> bool:
+    """Whether what was allowed when the address was given still is: a worker may be told otherwise."""
+    return private and settings.callbacks_private is not False
+
+
 def check_address(field: str, url: str, private: bool) -> None:
     """Raises Invalid, naming the field, for one that cannot be called, or must not be from here."""
     try:

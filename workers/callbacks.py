@@ -1,7 +1,7 @@
 """Callbacks: posts to whoever asked to be told that a run has ended.
 
 One try of five seconds, to an address of this machine or its network only where the
-run's server allows it.
+run's server allowed it, and this worker still does.
 
 Elsewhere: how anybody is called (posts.py).
 """
@@ -12,6 +12,7 @@ from contextlib import suppress
 import structlog
 from pydantic_core import to_json
 
+from service.addresses import is_still_allowed
 from service.bootstrap import Service
 from service.callbacks import message_of
 from service.errors import StoreUnreachable
@@ -60,7 +61,7 @@ class Caller:
             run.callback_url or "",
             to_json(message_of(run)),
             {},
-            private=run.callback_private,
+            private=is_still_allowed(self._service.settings, run.callback_private),
             timeout_s=TIMEOUT_S,
         )
         log.info("callback.sent", workspace=ws, run_id=run.id, status=told.status, error=told.error)

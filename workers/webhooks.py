@@ -16,6 +16,7 @@ from contextlib import suppress
 
 import structlog
 
+from service.addresses import is_still_allowed
 from service.bootstrap import Service, now
 from service.errors import StoreUnreachable
 from service.records.webhooks import Claimed, Delivery, Verdict
@@ -126,7 +127,7 @@ class Deliverer:
     async def _post(self, claimed: Claimed, delivery: Delivery) -> Outcome:
         webhook, body = claimed.webhook, (delivery.body or "").encode()
         signed = headers_of(delivery.id, now() // 1_000_000, body, claimed.secrets)
-        allowed = webhook.private and self._service.settings.callbacks_private is not False
+        allowed = is_still_allowed(self._service.settings, webhook.private)
         headers = {"user-agent": "Blockwire", **signed}
         return await self._poster.post(webhook.url, body, headers, private=allowed, timeout_s=TIMEOUT_S)
 

@@ -14,6 +14,7 @@ from service.errors import StoreUnreachable
 from service.records.agents import Agent
 from service.records.messages import NewMessage
 from service.records.runs import Run
+from service.settings import Settings
 from tests.receiver import Receiver, receiving
 from tests.workers.bench import PERSON, WS, Bench, WorkerKilled, says, wait_until
 from workers import callbacks
@@ -128,6 +129,24 @@ async def test_a_private_address_is_not_called_whatever_it_is_named(
     error = (await bench.service.runs.read(WS, run.id)).callback_error
     assert error is not None
     assert error.startswith("not sent: its address lies in a private network")
+
+
+class TestForbiddenSince:
+    """The server allowed it; the worker's operator says no."""
+
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return Settings(callbacks_private=False)
+
+    async def test_a_private_address_that_was_allowed_before_is_not_called_any_more(
+        self, bench: Bench, caller: Caller, receiver: Receiver
+    ) -> None:
+        _, run = await ended(bench, receiver.url, private=True)
+        await caller.tell(WS)
+        assert receiver.posts == []
+        error = (await bench.service.runs.read(WS, run.id)).callback_error
+        assert error is not None
+        assert error.startswith("not sent: its address lies in a private network")
 
 
 async def test_the_default_ports_are_those_of_the_scheme(
