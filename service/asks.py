@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from service.metrics import Metrics
 from service.pressure import Pressure
 from service.queue import Queue
 from service.records.messages import NewMessage, ToolReturn
@@ -34,7 +35,10 @@ KIND = "agent_message"
 class Asks:
     """The room of what agents ask of each other."""
 
-    def __init__(self, store: StoreClient, settings: Settings, queue: Queue, pressure: Pressure) -> None:
+    def __init__(
+        self, store: StoreClient, settings: Settings, queue: Queue, pressure: Pressure, metrics: Metrics
+    ) -> None:
+        self._metrics = metrics
         self._store = AskStore(store)
         self._pressure = pressure
         self._inbox = settings.inbox_count
@@ -69,6 +73,7 @@ class Asks:
         )
         await self._queue.nudge(lease.workspace, ready)
         if state == "sent":
+            self._metrics.messages.add(KIND)
             log.info(
                 "message.sent", agent_id=receiver_id, run_id=asked_id, kind=KIND, sender_id=lease.agent_id
             )

@@ -98,7 +98,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     """The rooms over connections that are open already; tests put fakes here."""
     bell = Bell(store)
     metrics = Metrics()
-    store.told = metrics.asked_store
+    store.on_answer = metrics.asked_store
     catalog = Catalog(settings)
     jobs = Queue(queue)
     pressure = Pressure(store, settings)
@@ -127,7 +127,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
         runs=runs,
         output=Output(store, bell, runs),
         leases=Leases(store, settings, jobs, metrics),
-        asks=Asks(store, settings, jobs, pressure),
+        asks=Asks(store, settings, jobs, pressure, metrics),
         callbacks=Callbacks(store, bell),
         questions=Questions(store, settings, jobs, bell),
         changes=changes,

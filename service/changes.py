@@ -58,7 +58,7 @@ class Changes:
         self._bell = bell
         self._reading = Asking(READERS)
         self._parsed = lru_cache(RUNG_MOST)(change_of)
-        self.told = Made(TOLD_BYTES)
+        self.texts = Made(TOLD_BYTES)
         """Changes as they are written to followers, each made once for all of them."""
 
     async def last_id(self, ws: str) -> str:

@@ -167,7 +167,8 @@ class Metrics:
         )
         self.swept = Counter(
             "blockwire_agents_requeued_total",
-            "Agents that the sweeper found: lost (their worker is gone), waiting (their job is), due, …",
+            "Agents that the sweeper found: lost ones have no worker any more, waiting ones no job; "
+            "overdue ones are not queued, but given the answer that nobody gave",
             "reason",
         )
         self.leases_lost = Counter("blockwire_leases_lost_total", "Leases this process lost while it worked")

@@ -55,7 +55,7 @@ async def examine_store(settings: Settings) -> tuple[list[Finding], list[Kind]]:
         assert reachable.redis_url is not None
         store = StoreClient.connect(reachable.redis_url, connections=2)
         try:
-            told = await store.tells()
+            told = await store.info()
             where = address_of(reachable.redis_url)
             findings = _findings(
                 told,

@@ -148,7 +148,7 @@ def _detail(status: int, opening: str = "", **headers: str) -> Callable[[Any], R
     return lambda error: Refusal(status, {"detail": f"{opening}{error}"}, sent)
 
 
-def _later(status: int, error: "TooManyRequests | InboxFull | StoreFilling") -> Refusal:
+def _later(status: int, error: TooManyRequests | InboxFull | StoreFilling) -> Refusal:
     return Refusal(status, {"detail": str(error)}, {"retry-after": str(error.wait_s)})
 
 

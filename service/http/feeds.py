@@ -100,7 +100,7 @@ class Feed:
         async def made() -> bytes:
             return _event("change", to_json(await self._told(change)), change.id)
 
-        return await self._service.changes.told.get((self._ws, change.id, self._extras), made)
+        return await self._service.changes.texts.get((self._ws, change.id, self._extras), made)
 
     def _wants(self, change: Change) -> bool:
         shown = change.kind in MADE_A_VERSION and self._shown.get(change.block_id, 0) >= change.version

@@ -54,7 +54,7 @@ class StoreClient:
         self._wait_ms = wait_ms
         self._scripts: dict[str, Script] = {}
         self.full_at: float | None = None
-        self.told: Callable[[float, str | None], None] = _nothing
+        self.on_answer: Callable[[float, str | None], None] = _nothing
         """Is told of every round trip: how many seconds it took, and the error if the store did not do it."""
 
     @classmethod
@@ -134,7 +134,7 @@ class StoreClient:
                 raise StoreUnreachable(f"the store refuses writes: {error}") from failure
             raise
         finally:
-            self.told(perf_counter() - began, error)
+            self.on_answer(perf_counter() - began, error)
 
     async def get(self, name: str) -> str | None:
         return cast("str | None", await self._guard(lambda: self._redis.get(name)))
@@ -280,15 +280,12 @@ class StoreClient:
             _COMMANDS[name](pipe, args)
         return cast(list[Any], await self._guard(pipe.execute))
 
-    async def tells(self) -> Mapping[str, Any]:
-        """As `info`; {} where the server does not tell."""
+    async def info(self) -> Mapping[str, Any]:
+        """What the server says of itself; {} where it does not tell (managed ones, ACLs)."""
         try:
-            return await self.info()
+            return cast(Mapping[str, Any], await self._guard(self._redis.info))
         except ResponseError:
             return {}
-
-    async def info(self) -> Mapping[str, Any]:
-        return cast(Mapping[str, Any], await self._guard(self._redis.info))
 
     async def memory(self) -> tuple[int, int] | None:
         """Bytes in use that count against the store's bound, and that bound (0: none or not told).

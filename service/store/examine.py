@@ -76,7 +76,7 @@ async def _ask(variable: str, url: str) -> Mapping[str, Any]:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await store.ping()
-                return await store.tells()
+                return await store.info()
         finally:
             await store.close()
     except TimeoutError:

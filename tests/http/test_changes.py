@@ -306,7 +306,7 @@ class TestIncluding:
             ("abcd", 4),
         ]
         await raw(service.store).xtrim(key(WS, "block_history", block["id"]), maxlen=1, approximate=False)
-        service.changes.told = Made(0)  # as in another process, which has told nobody yet
+        service.changes.texts = Made(0)  # as in another process, which has told nobody yet
         async with follow(query="include=value&include=diff", last_event_id=begin) as (follower, _):
             changes = await follower.changes(4)
         assert [(one["value"], one["value_version"]) for one in changes] == [("abcd", 4)] * 4

@@ -55,6 +55,8 @@ async def test_the_receiver_is_told_who_asks_and_that_its_words_get_there(
     assert note.startswith(f"[Message from the agent {one.id}. It waits for your reply")
     assert (asked.kind, asked.background, asked.depth) == ("agent_message", True, run.depth)
     assert [line for request in bench.requests for line in told(request)].count(f"system: {note}\n\n{text}")
+    sent = [(labels["kind"], count) for _, labels, count in bench.service.metrics.messages.family().samples]
+    assert sent == [("send_message", 1), ("agent_message", 1)]
 
 
 async def test_the_depth_of_a_run_passes_to_what_it_asks(bench: Bench, asking: Asking) -> None:
