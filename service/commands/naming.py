@@ -8,9 +8,14 @@ from service.errors import Invalid
 _ID = re.compile(r"agent-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
+def is_id(who: str) -> bool:
+    """Whether it is an agent's id; anything else is a name, even one that begins as ids do."""
+    return _ID.fullmatch(who) is not None
+
+
 async def agent_named(client: Client, who: str) -> str:
     """The id of an agent, by its id or its name. Raises Invalid where that is not one agent."""
-    if _ID.fullmatch(who):
+    if is_id(who):
         return who
     found = await client.get("/v1/agents/", name=who, limit=2, include_relationships=["tags"])
     if len(found) != 1:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text as Words
 
 from service.client import Client, Event, Refused
+from service.commands.naming import is_id
 from service.commands.terminal import clean, one_line, open_client, open_console, print_json, run
 from service.errors import Invalid
 
@@ -71,7 +72,7 @@ class Watch:
             await self._client.get(f"/v1/blocks/{block_id}")
         if who is None:
             return
-        if who.startswith("agent-"):
+        if is_id(who):
             found = [await self._client.get(f"/v1/agents/{who}", include_relationships=["tags"])]
         else:
             found = await self._client.get("/v1/agents/", name=who, include_relationships=["tags"])

@@ -46,6 +46,7 @@ def block(**more: Any) -> dict[str, Any]:
 
 
 ID = "agent-123e4567-e89b-42d3-8456-426614174000"
+AGENT_ID = "agent-11111111-1111-4111-8111-111111111111"
 AGENT = {
     "id": "agent-1",
     "name": "reader",
@@ -203,7 +204,7 @@ class TestWatch:
         assert "are no longer kept" in text
         assert "answered with 503: starting; trying again" in text
 
-    @pytest.mark.parametrize("agent", ["agent-1", "reader"])
+    @pytest.mark.parametrize("agent", [AGENT_ID, "reader"])
     async def test_one_agents_changes_are_asked_for_by_id_or_name(
         self, agent: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -211,20 +212,23 @@ class TestWatch:
 
         def answer(request: httpx2.Request) -> httpx2.Response:
             match request.url.path:
-                case "/v1/agents/agent-1":
-                    return httpx2.Response(200, json={"id": "agent-1", "name": "reader"})
+                case path if path == f"/v1/agents/{AGENT_ID}":
+                    return httpx2.Response(200, json={"id": AGENT_ID, "name": "reader"})
                 case "/v1/agents/":
                     assert request.url.params["name"] == "reader"
-                    return httpx2.Response(200, json=[{"id": "agent-1", "name": "reader"}])
+                    return httpx2.Response(200, json=[{"id": AGENT_ID, "name": "reader"}])
             asked.append(request)
             if len(asked) > 1:
                 return httpx2.Response(401)
-            return httpx2.Response(200, content=feed(change(2, author={"name": "x", "agent_id": "agent-1"})))
+            return httpx2.Response(
+                200,
+                content=feed(change(2, author={"name": "x", "agent_id": AGENT_ID})),
+            )
 
         watching = Watch(a_client(answer), a_console(), {"agent": agent}, plain=True)
         with pytest.raises(Refused):
             await watching.follow()
-        assert asked[0].url.params.get_list("agent_id") == ["agent-1"]
+        assert asked[0].url.params.get_list("agent_id") == [AGENT_ID]
         assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ["1-2"]
 
     @pytest.mark.parametrize(
@@ -233,7 +237,7 @@ class TestWatch:
             ({"agent": "nobody"}, "--agent: no agent is named 'nobody'"),
             ({"block_id": "notes"}, "--block: 'notes' is no block's id"),
             ({"block_id": "block-1"}, "answered with 404: gone"),
-            ({"agent": "agent-1"}, "answered with 404: gone"),
+            ({"agent": AGENT_ID}, "answered with 404: gone"),
         ],
     )
     async def test_what_is_not_there_is_said_at_once(self, asked: dict[str, str], words: str) -> None:
