@@ -4,7 +4,7 @@ Those that need no story across processes are told elsewhere:
 a store that fills (test_near_the_bound.py); a client that does not read its run's stream
 (tests/http/streams/test_clients.py); a run that says very much (tests/service/test_output.py);
 a tool that gives back 50 MB (tests/workers/tools/test_sandbox.py), one of the caller's that
-gives a lot (tests/workers/test_approvals.py); a prompt over the context window
+gives a lot (tests/workers/test_client_tools.py); a prompt over the context window
 (tests/workers/test_compaction.py); an answer without end (tests/workers/models/test_openai.py);
 years of work (tests/store/test_growth.py).
 """

@@ -1,84 +1,35 @@
 """Runs that stop for their caller's word, and the runs that go on with it."""
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 
-from service.approvals import NOBODY
 from service.errors import Invalid, PendingApproval
 from service.records.agents import Agent
-from service.records.base import Page
-from service.records.messages import Answer, CallAnswer, Message, NewMessage, ToolReturn
-from service.records.runs import ClientTool, Run, RunOptions
+from service.records.messages import Answer, Message, NewMessage
+from service.records.runs import Run
 from service.records.tools import Tool
 from service.store.keys import key
 from service.tools.built_in import by_name
-from tests.store.team import raw
+from tests.workers.answering import (
+    ASKS,
+    NOTE,
+    REPLACE,
+    answer,
+    careful,
+    no,
+    only_asked,
+    pending,
+    send_answer,
+    yes,
+)
 from tests.workers.bench import WS, Bench, WorkerKilled, call, calls, says, told, unpacked
 from tests.workers.test_takeover import killed_at
 from workers.approvals import as_told, turn_of
-from workers.keeper import Keeper
 from workers.wakeups import Dispatcher
 
 pytestmark = pytest.mark.anyio
-
-NOTE = call("memory_insert", label="notes", new_string="seen")
-REPLACE = call("memory_replace", label="notes", old_string="top", new_string="TOP")
-LS = call("ls", path="/")
-ASKS = {"type": "requires_approval", "tool_name": "memory_insert"}
-CLIENT = [
-    ClientTool(
-        name="ls", description="List files.", parameters={"type": "object", "properties": {}, "required": []}
-    )
-]
-
-
-async def careful(bench: Bench, **fields: Any) -> Agent:
-    """An agent that has to ask before it inserts."""
-    given: dict[str, Any] = {"tool_rules": [ASKS], "parallel_tool_calls": True}
-    return await bench.agent({"notes": "top"}, **{"include_base_tool_rules": False, **given, **fields})
-
-
-async def pending(bench: Bench, agent: Agent) -> Message | None:
-    return await bench.service.approvals.pending(WS, agent.id)
-
-
-async def only_asked(bench: Bench, agent: Agent) -> str:
-    """The one call that is asked for."""
-    request = await pending(bench, agent)
-    assert request is not None
-    [call_id] = request.asked
-    return call_id
-
-
-async def send_answer(
-    bench: Bench, agent: Agent, *given: CallAnswer, then: list[str] | None = None, **options: Any
-) -> Run:
-    """The caller's word, with what he says beside it; nobody carries it yet."""
-    word = NewMessage(role="approval", content="", answer=Answer(calls=list(given)))
-    more = [NewMessage(content=text) for text in then or []]
-    return await bench.service.messages.send(WS, agent.id, [word, *more], RunOptions(**options))
-
-
-async def answer(bench: Bench, agent: Agent, *given: CallAnswer, **more: Any) -> Run:
-    run = await send_answer(bench, agent, *given, **more)
-    await bench.carry(agent)
-    return await bench.service.runs.read(WS, run.id)
-
-
-def yes(call_id: str = "call_0") -> CallAnswer:
-    return CallAnswer(tool_call_id=call_id)
-
-
-def no(call_id: str = "call_0", reason: str | None = None) -> CallAnswer:
-    return CallAnswer(tool_call_id=call_id, approve=False, reason=reason)
-
-
-def result(text: str, call_id: str = "call_0", **fields: Any) -> CallAnswer:
-    given = ToolReturn(tool_call_id=call_id, name="", text=text, **fields)
-    return CallAnswer(tool_call_id=call_id, result=given)
 
 
 async def test_a_run_stops_for_a_call_that_a_rule_wants_allowed(bench: Bench) -> None:
@@ -290,51 +241,6 @@ async def test_the_step_that_answers_counts(bench: Bench) -> None:
     assert (run.status, run.stop_reason, run.step_count) == ("completed", "max_steps", 1)
 
 
-# --- tools of the caller ------------------------------------------------------------------------------------
-
-
-async def test_a_tool_of_the_caller_is_offered_and_its_call_comes_back_to_him(bench: Bench) -> None:
-    agent = await bench.agent({"notes": "top"})
-    asked = await bench.tell(agent, calls(LS), says("Two files."), client_tools=CLIENT)
-    assert asked.stop_reason == "requires_approval"
-    offered = {spec.name: spec for spec in bench.requests[0].tools}
-    assert offered["ls"].description == "List files."
-    assert offered["ls"].parameters == {"type": "object", "properties": {}, "required": []}
-    assert "memory_insert" in offered
-    request = (await bench.messages(asked))[-1]
-    assert (request.asked, request.client_calls) == (["call_0"], ["call_0"])
-    run = await answer(bench, agent, result("a\nb", stdout=["a", "b"], stderr=["!"]))
-    [given] = await bench.results(run)
-    assert (given.name, given.text, given.status) == ("ls", "a\nb", "success")
-    assert (given.stdout, given.stderr) == (["a", "b"], ["!"])
-    assert unpacked(bench.requests[1])[0]["message"] == "a\nb"
-    assert "ls" not in [spec.name for spec in bench.requests[1].tools]
-    assert (await bench.messages(run))[-1].plain_text() == "Two files."
-
-
-async def test_a_tool_of_the_caller_goes_before_an_attached_one_of_its_name(bench: Bench) -> None:
-    agent = await bench.agent({"notes": "top"})
-    mine = [ClientTool(name="memory_insert")]
-    await bench.tell(agent, calls(NOTE), says("Done."), client_tools=mine)
-    assert [spec.parameters for spec in bench.requests[0].tools if spec.name == "memory_insert"] == [
-        {"type": "object", "properties": {}, "required": []}
-    ]
-    run = await answer(bench, agent, result("no", status="error"), client_tools=mine)
-    assert await bench.text("notes") == "top"
-    assert [(one.text, one.status) for one in await bench.results(run)] == [("no", "error")]
-
-
-async def test_a_tool_of_the_caller_may_be_called_again_where_he_brings_it_again(bench: Bench) -> None:
-    agent = await bench.agent()
-    await bench.tell(agent, calls(LS), calls(LS), says("Done."), client_tools=CLIENT)
-    again = await answer(bench, agent, result("a"), client_tools=CLIENT)
-    assert again.stop_reason == "requires_approval"
-    request = await pending(bench, agent)
-    assert request is not None
-    assert request.run_id == again.id
-    assert (await answer(bench, agent, no(request.asked[0]))).stop_reason == "end_turn"
-
-
 # --- what waits ---------------------------------------------------------------------------------------------
 
 
@@ -523,96 +429,3 @@ def test_a_model_is_told_of_a_request_and_not_of_the_word_on_it() -> None:
     told_of = as_told(a_message("message-1", "run-1", asked=["c"]))
     assert told_of is not None
     assert told_of.role == "assistant"
-
-
-async def times_out(bench: Bench, agent: Agent) -> Run | None:
-    """Nobody answers in time, and a sweeper notices; what goes on with that, carried to its end."""
-    before = {run.id for run in await bench.service.runs.find(WS, agent.id, Page())}
-    await bench.service.store.run("sweep", WS, 0)
-    await raw(bench.service.store).zadd(key(WS, "approvals"), {agent.id: 1}, xx=True)
-    await Keeper(bench.service).sweep()
-    new = [run for run in await bench.service.runs.find(WS, agent.id, Page()) if run.id not in before]
-    if not new:
-        return None
-    assert [run.kind for run in new] == ["approval_timeout"]
-    await bench.carry(agent)
-    return await bench.service.runs.read(WS, new[0].id)
-
-
-@pytest.mark.parametrize("client", [False, True])
-async def test_where_nobody_answers_in_time_the_model_is_told_and_goes_on(bench: Bench, client: bool) -> None:
-    agent = await (bench.agent({"notes": "top"}) if client else careful(bench))
-    options: dict[str, Any] = {"client_tools": CLIENT} if client else {}
-    await bench.tell(agent, calls(LS if client else NOTE), says("Then without."), **options)
-    run = await times_out(bench, agent)
-    assert run is not None
-    assert (run.status, run.stop_reason, run.step_count) == ("completed", "end_turn", 2)
-    [result] = await bench.results(run)
-    assert (result.text, result.status) == (NOBODY, "error")
-    assert "Nobody answered in time" in unpacked(bench.requests[-1])[-1]["message"]
-    assert (await bench.messages(run))[-1].plain_text() == "Then without."
-    assert await bench.text("notes") == "top"
-    assert await pending(bench, agent) is None
-
-
-@pytest.mark.parametrize("word", [yes(), no()])
-async def test_a_late_word_is_told_that_it_is_late(bench: Bench, word: CallAnswer) -> None:
-    agent = await careful(bench)
-    await bench.tell(agent, calls(NOTE), says("Then without."))
-    run = await times_out(bench, agent)
-    assert run is not None
-    with pytest.raises(Invalid, match=f"nobody answered in time, .* has gone on \\(run {run.id}\\)"):
-        await send_answer(bench, agent, word)
-    assert await bench.text("notes") == "top"
-
-
-async def test_a_model_that_asks_again_and_again_is_not_asked_for_ever(bench: Bench) -> None:
-    """With a short time-out it would otherwise be a loop that nobody looks at."""
-    agent = await careful(bench)
-    await bench.tell(agent, calls(NOTE), calls(REPLACE, NOTE), says("Never said."))
-    first = await times_out(bench, agent)
-    assert first is not None
-    assert first.stop_reason == "requires_approval"
-    assert await times_out(bench, agent) is None
-    assert await pending(bench, agent) is None
-    assert len(bench.requests) == 2
-    assert [one.text for one in (await bench.results(first))[-2:]] == [NOBODY] * 2
-    await bench.tell(agent, says("Here again."))
-    assert await bench.text("notes") == "top"
-
-
-async def test_what_waits_in_the_inbox_comes_after_the_turn_that_was_given_up(bench: Bench) -> None:
-    agent = await careful(bench)
-    await bench.tell(agent, calls(NOTE), says("Then without."))
-    waiting = await bench.service.messages.send(WS, agent.id, [NewMessage(content="Next.")], waits=True)
-    run = await times_out(bench, agent)
-    assert run is not None
-    assert (await bench.service.runs.read(WS, waiting.id)).status == "completed"
-    order = [one.run_id for one in await bench.history(agent) if one.run_id in (run.id, waiting.id)]
-    assert order == sorted(order, key=[run.id, waiting.id].index)
-
-
-async def test_a_word_that_comes_as_the_time_ends_is_heard_or_not_but_never_both(bench: Bench) -> None:
-    agent = await careful(bench)
-    await bench.tell(agent, calls(NOTE), says("Done."))
-    given = asyncio.gather(
-        send_answer(bench, agent, yes()),
-        *(bench.service.approvals.give_up(WS, agent.id) for _ in range(4)),
-        return_exceptions=True,
-    )
-    first, *_ = await given
-    await bench.carry(agent)
-    heard = not isinstance(first, Invalid)
-    assert await bench.text("notes") == ("top\nseen" if heard else "top")
-    assert len(await bench.service.runs.find(WS, agent.id, Page())) == 2
-
-
-async def test_what_a_clients_tool_gave_is_cut_at_a_million_characters_and_the_model_is_told(
-    bench: Bench,
-) -> None:
-    agent = await bench.agent()
-    await bench.tell(agent, calls(LS), says("Long."), client_tools=CLIENT)
-    run = await answer(bench, agent, result("x" * 1_500_000), client_tools=CLIENT)
-    [given] = [one for message in await bench.messages(run) for one in message.tool_returns]
-    assert len(given.text) < 1_000_100
-    assert given.text.endswith("x\n[cut: the first 1000000 of 1500000 characters]")

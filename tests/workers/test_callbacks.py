@@ -15,19 +15,13 @@ from service.records.agents import Agent
 from service.records.messages import NewMessage
 from service.records.runs import Run
 from service.settings import Settings
-from tests.receiver import Receiver, receiving
+from tests.receiver import Receiver
 from tests.workers.bench import PERSON, WS, Bench, WorkerKilled, says, wait_until
 from workers import callbacks
 from workers.callbacks import Caller
 from workers.posts import Outcome, Poster, Refused
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as found:
-        yield found
 
 
 @pytest.fixture

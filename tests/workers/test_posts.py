@@ -3,28 +3,14 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.receiver import Receiver, receiving
+from tests.receiver import Receiver
 from workers.posts import NAMES_AT_ONCE, Outcome, Poster
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def poster() -> AsyncIterator[Poster]:
-    found = Poster()
-    yield found
-    await found.aclose()
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as found:
-        yield found
 
 
 async def post(poster: Poster, url: str, *, private: bool = True, timeout_s: float = 5) -> Outcome:
