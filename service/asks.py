@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from service.metrics import Metrics
+from service.metrics.process import Metrics
 from service.pressure import Pressure
 from service.queue import Queue
 from service.records.messages import NewMessage, ToolReturn

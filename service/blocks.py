@@ -26,7 +26,7 @@ from service.errors import (
     NotFound,
     StoreUnreachable,
 )
-from service.metrics import Metrics
+from service.metrics.process import Metrics
 from service.records.base import Page
 from service.records.blocks import DEFAULT_LIMIT, Author, Block, BlockFields, BlockQuery, Edit, EditOutcome
 from service.records.ids import new_id

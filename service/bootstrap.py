@@ -25,7 +25,7 @@ from service.history import History
 from service.identities import Identities
 from service.leases import Leases
 from service.messages import Messages
-from service.metrics import Metrics
+from service.metrics.process import Metrics
 from service.output import Output
 from service.pauses import Pauses
 from service.pressure import Pressure

@@ -7,8 +7,8 @@ ready, tasks whose time has come, and jobs of other services.
 """
 
 from service.errors import StoreUnreachable
-from service.exposition import exposition
-from service.metrics import Metrics
+from service.metrics.exposition import exposition
+from service.metrics.process import Metrics
 from service.queue import queue_of
 from service.records.base import DEFAULT_POOL
 from service.records.figures import Family, PoolState, WorkerReport

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.errors import AgentPaused, BudgetSpent
-from service.metrics import Metrics
+from service.metrics.process import Metrics
 from service.queue import Queue
 from service.records.messages import Message
 from service.records.open_runs import OpenRun

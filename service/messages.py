@@ -24,7 +24,7 @@ import structlog
 from service.approvals import Approvals
 from service.catalog import Catalog
 from service.errors import Invalid
-from service.metrics import Metrics
+from service.metrics.process import Metrics
 from service.pressure import Pressure
 from service.queue import Queue
 from service.records.base import Page

@@ -18,7 +18,7 @@ from rich.table import Table
 from service.entry import one_line_errors, settings_or_exit
 from service.figures import Figures
 from service.logs import set_up_logs
-from service.metrics import Metrics
+from service.metrics.process import Metrics
 from service.pressure import Filling, Pressure
 from service.processes import store_for
 from service.queue import PREFIXES, connect

@@ -3,9 +3,9 @@
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from service.exposition import MEDIA_TYPE
 from service.http.calls import Call, Nothing
 from service.http.routing import Route
+from service.metrics.exposition import MEDIA_TYPE
 
 
 class MetricsQuery(BaseModel):

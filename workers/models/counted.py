@@ -3,7 +3,7 @@
 from time import perf_counter
 from typing import Any
 
-from service.metrics import Metrics
+from service.metrics.process import Metrics
 from service.records.models import ModelEntry
 from service.records.runs import ModelReply
 from workers.models.base import Emit, Model, ModelError, ModelRequest, ignore

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from service.catalog import Catalog
-from service.metrics import Metrics
+from service.metrics.process import Metrics
 from service.records.models import ModelEntry
 from service.settings import Settings
 from workers.models.base import Model, ModelError

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.metrics import Metrics
+from service.metrics.process import Metrics
 from service.records.models import ModelEntry
 from service.records.runs import ModelReply, Usage
 from workers.models.base import Emit, ModelError, ModelRequest, ignore

@@ -6,11 +6,12 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.exposition import exposition
-from service.metrics import METHODS, NAMED_MOST, Counter, Metrics, Timer
+from service.metrics.exposition import exposition
+from service.metrics.process import METHODS, NAMED_MOST, Metrics
+from service.metrics.series import Counter, Timer
+from service.metrics.vitals import vitals
 from service.records.figures import Family
 from service.records.runs import Usage
-from service.vitals import vitals
 
 
 def read(*families: Family, **common: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
