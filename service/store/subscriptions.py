@@ -54,7 +54,8 @@ class SubscriptionStore:
                 raise NotFound("agent", subscription.agent_id)
             case "many":
                 field = "agent_tag" if subscription.label_glob is None else "label_glob"
-                raise Invalid(field, f"a workspace has at most {WIDE_MOST} subscriptions of this kind")
+                many = f"a workspace has at most {WIDE_MOST} subscriptions of this kind"
+                raise Invalid(field, f"{many}; delete one of them, or name labels or tags of blocks")
             case "moved":
                 return None
         return woken(reply)
