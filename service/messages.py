@@ -30,7 +30,7 @@ from service.queue import Queue
 from service.records.base import Page
 from service.records.ids import derived_id, new_id
 from service.records.messages import Message, NewMessage
-from service.records.runs import NOW, Run, RunOptions, When
+from service.records.runs import HIGHEST_PRIORITY, NOW, Run, RunOptions, When
 from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.messages import MessageStore, NotPending
@@ -38,8 +38,6 @@ from service.store.runs import RunStore, again
 
 log = structlog.get_logger()
 
-HIGHEST = 9
-"""The priority that goes before all others."""
 ANSWER_TRIES = 5
 """So often an answer is checked anew because the request it was checked against was answered meanwhile."""
 
@@ -97,9 +95,9 @@ class Messages:
         """
         if not messages and errand is None:
             raise Invalid("messages", "is empty; send at least one message")
-        if type(priority) is not int or not 0 <= priority <= HIGHEST:
+        if type(priority) is not int or not 0 <= priority <= HIGHEST_PRIORITY:
             raise Invalid(
-                "priority", f"must be a whole number from 0 (the default) to {HIGHEST} (goes first)"
+                "priority", f"must be a whole number from 0 (the default) to {HIGHEST_PRIORITY} (goes first)"
             )
         options = options or RunOptions()
         if options.override_model is not None:

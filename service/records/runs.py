@@ -131,6 +131,8 @@ class When(Record):
 
 
 NOW = When()
+HIGHEST_PRIORITY = 9
+"""The priority that goes before all others."""
 
 
 class Run(Record):
@@ -152,7 +154,7 @@ class Run(Record):
     """That address may be one of this machine or its network."""
     errand: dict[str, Any] | None = None
     """What else than answering is asked of whoever has the agent: the arguments of `kind`."""
-    priority: int = Field(default=0, ge=0, le=9)
+    priority: int = Field(default=0, ge=0, le=HIGHEST_PRIORITY)
     """Of those that wait in the inbox the highest is begun first; among equals the oldest."""
     created_at: Micros
     started_at: Micros | None = None

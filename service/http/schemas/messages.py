@@ -10,7 +10,7 @@ from service.http.errors import Misused
 from service.http.paging import CEILING, PageQuery
 from service.http.schemas.bounds import Description, Handle, JsonObject, Name
 from service.records.messages import Answer, CallAnswer, NewMessage, ToolReturn
-from service.records.runs import RunOptions, When
+from service.records.runs import HIGHEST_PRIORITY, RunOptions, When
 
 MOST_MESSAGES = 1000
 LATEST_S = 366 * 86_400
@@ -226,7 +226,7 @@ class SendBase(BaseModel):
     priority: int = Field(
         default=0,
         ge=0,
-        le=9,
+        le=HIGHEST_PRIORITY,
         description="Blockwire's: goes in front of what waits in the inbox with a lower one",
     )
     return_logprobs: bool | None = Field(default=None, description=_NOT_HERE.format(_WITHOUT))
