@@ -197,6 +197,7 @@ class Stepper:
                 tool_calls=reply.tool_calls,
                 asked=step.asked,
                 client_calls=step.client_calls,
+                knew=transcript.seen if step.asked else {},
                 **common,
             )
             messages.append(answer)
@@ -226,7 +227,7 @@ class Stepper:
         transcript.usage = transcript.usage.plus(step.reply.usage)
         context_tokens = step.reply.usage.total_tokens
         after = run.model_copy(update={"step_count": run.step_count + 1, "context_tokens": context_tokens})
-        transcript.run = after
+        transcript.run, transcript.knew = after, {}
         await self._service.leases.store_step(
             lease,
             run,

@@ -52,6 +52,8 @@ class Transcript:
     """The runs that are one turn with this one, itself among them."""
     request: Message | None = None
     """The request for the caller's word that this run answers."""
+    knew: dict[str, int] = field(default_factory=dict)
+    """block id -> the version its calls were made for, until one of them shows a later one."""
     words: dict[str, CallAnswer] = field(default_factory=dict)
     """By call, what the caller said to that request."""
 
@@ -131,6 +133,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
         transcript.results = await service.asks.results(ws, run.id)
     if run.step_count == 0:
         transcript.messages += transcript.input()
+        transcript.knew = dict(requests[0].knew) if requests else {}
     for note in open_run.material.notes:
         _place(transcript.messages, note)
     return transcript

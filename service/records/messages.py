@@ -101,6 +101,8 @@ class Message(Record):
     """Of a request: the ids of those of its calls that wait for the caller's word."""
     client_calls: list[str] = []
     """Those among them that the caller has to run himself."""
+    knew: dict[str, int] = {}
+    """Of a request: block id -> the version that its model knew when it asked."""
     answer: Answer | None = None
     run_id: str | None = None
     step_id: str | None = None

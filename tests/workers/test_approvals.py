@@ -48,6 +48,21 @@ async def test_a_run_stops_for_a_call_that_a_rule_wants_allowed(bench: Bench) ->
     assert (step.status, step.stop_reason, step.message_id) == ("success", "requires_approval", request.id)
 
 
+async def test_a_rewrite_that_was_allowed_late_does_not_write_over_what_was_written_since(
+    bench: Bench,
+) -> None:
+    """The model asked for it before; between that and its caller's word somebody else wrote."""
+    asks = {"type": "requires_approval", "tool_name": "memory_rethink"}
+    agent = await bench.agent({"notes": "seed"}, tools=["memory_rethink"], tool_rules=[asks])
+    await bench.tell(agent, calls(call("memory_rethink", label="notes", new_memory="mine")), says("Done."))
+    await bench.edit("notes", "append", text="\nlater")
+    run = await answer(bench, agent, yes())
+    [result] = await bench.results(run)
+    assert result.status == "error"
+    assert "it now reads:\nseed\nlater" in result.text
+    assert await bench.text("notes") == "seed\nlater"
+
+
 async def test_an_allowed_call_is_run_and_the_turn_goes_on(bench: Bench) -> None:
     agent = await careful(bench)
     asked = await bench.tell(agent, calls(NOTE), says("Done."))

@@ -134,11 +134,12 @@ class ToolContext:
         return f"{run.id}:{run.step_count}:{self.call}:{self.effects}"
 
     def seen(self, block: Block) -> int | None:
-        """The version of a block that the model knows; None for one that it was never told of."""
-        return self.transcript.seen.get(block.id)
+        """The version of a block that the model knew as it made the call; None for one it was not told of."""
+        return self.transcript.knew.get(block.id, self.transcript.seen.get(block.id))
 
     def learn(self, block: Block) -> None:
         """The model knows the block as it is now, so it need not be told of it again."""
+        self.transcript.knew.pop(block.id, None)
         self.transcript.seen[block.id] = block.version
         self.transcript.labels[block.id] = block.label
 
