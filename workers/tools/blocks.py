@@ -145,7 +145,7 @@ async def _replace(context: ToolContext, block: Block, old: str, new: str, *, al
     except NoMatch:
         shown = old if len(old) <= 200 else f"{old[:200]}…"
         text = f"Old content {shown!r} not found in the memory block {block.label!r}; copy it exactly"
-        text += _moved(context, block)
+        text += _moved(context, await context.service.blocks.read(context.lease.workspace, block.id))
         raise ToolFailed("ValueError", text) from None
     except ManyMatches as several:
         lines = ", ".join(str(line) for line in several.lines)
