@@ -54,11 +54,20 @@ class Subscriptions:
         self._queue = queue
         self._clock = clock
 
-    async def create(self, ws: str, agent_id: str, fields: SubscriptionFields) -> Subscription:
-        """Exactly one of TARGETS. Raises NotFound for the agent or the block, Invalid."""
-        blank = Subscription(id=new_id("subscription"), agent_id=agent_id, created_at=self._clock())
+    async def create(
+        self, ws: str, agent_id: str, fields: SubscriptionFields, subscription_id: str | None = None
+    ) -> Subscription:
+        """Exactly one of TARGETS. Raises NotFound for the agent or the block, Invalid.
+
+        With a `subscription_id` that exists already the subscription is given back as it is.
+        """
+        for found in await self._store.read_many(ws, [subscription_id] if subscription_id else []):
+            return found
+        id = subscription_id or new_id("subscription")
+        blank = Subscription(id=id, agent_id=agent_id, created_at=self._clock())
         subscription = await self._with(ws, blank, fields)
-        await self._store.put(ws, subscription)
+        if await self._store.put(ws, subscription) is None:  # another was first
+            return await self.read(ws, agent_id, id)
         return subscription
 
     async def find(self, ws: str, agent_id: str) -> list[Subscription]:

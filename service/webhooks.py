@@ -46,22 +46,31 @@ class Webhooks:
         self._changes = changes
         self._clock = clock
 
-    async def create(self, ws: str, fields: WebhookFields, secret: str | None = None) -> tuple[Shown, str]:
-        """A new one and its secret, which is not told again. Raises Invalid, NotFound for a block."""
+    async def create(
+        self, ws: str, fields: WebhookFields, secret: str | None = None, webhook_id: str | None = None
+    ) -> tuple[Shown, str]:
+        """A new one and its secret, which is not told again. Raises Invalid, NotFound for a block.
+
+        With a `webhook_id` that exists already the webhook is given back as it is, with its present secret.
+        """
+        id = webhook_id or new_id("webhook")
+        if webhook_id is not None and (known := await self._store.secret(ws, id)) is not None:
+            return await self.read(ws, id), known
         if fields.url is None:
             raise Invalid("url", "is missing; give the address to which changes are posted")
         if secret is not None:
             check_secret(secret)
         secret = secret or new_secret()
         blank = Webhook(
-            id=new_id("webhook"),
+            id=id,
             url=fields.url,
             since=await self._changes.last_id(ws),
             created_at=self._clock(),
         )
         made = await self._with(ws, blank, fields)
-        await self._store.put(ws, made, secret=secret, active=fields.active is not False)
-        return await self.read(ws, made.id), secret
+        if not await self._store.put(ws, made, secret=secret, active=fields.active is not False):
+            secret = await self._store.secret(ws, id) or ""  # another was first
+        return await self.read(ws, id), secret
 
     async def find(self, ws: str) -> list[Shown]:
         """All of a workspace, oldest first."""

@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
+from service.http.retries import id_for
 from service.http.routing import Route
 from service.http.schemas.subscriptions import (
     CreateSubscription,
@@ -18,9 +19,13 @@ async def create(call: Call[Nothing, CreateSubscription]) -> Response:
 
     Of one block by its id, of every block with a label, with a label like a pattern, with a tag, or that is
     attached to an agent with a tag. The agent gets a message saying who changed what; a change that several
-    of its subscriptions cover is told once. The block need not be attached to it.
+    of its subscriptions cover is told once. The block need not be attached to it. With an `Idempotency-Key`
+    the same request makes one subscription, however often it comes.
     """
-    made = await call.service.subscriptions.create(call.ws, call.path["agent_id"], call.body.fields())
+    subscription_id = await id_for(call, "subscription", "subscriptions.create")
+    made = await call.service.subscriptions.create(
+        call.ws, call.path["agent_id"], call.body.fields(), subscription_id
+    )
     return json_answer(subscription_response(made))
 
 

@@ -5,6 +5,7 @@ from starlette.responses import Response
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
 from service.http.paging import part_of
+from service.http.retries import id_for
 from service.http.routing import Route
 from service.http.schemas.webhooks import (
     CreateWebhook,
@@ -29,10 +30,12 @@ async def create(call: Call[Nothing, CreateWebhook]) -> Response:
     where they come fast. Deliveries are signed as Standard Webhooks has it (`webhook-id`,
     `webhook-timestamp`, `webhook-signature`). `secret` in the answer is not told again. Any answer but 2xx is
     tried again, for a day (`BLOCKWIRE_WEBHOOK_HOURS`); then the delivery is a dead letter and the webhook
-    paused.
+    paused. With an `Idempotency-Key` the same request makes one webhook, and tells its secret, however often
+    it comes.
     """
     body = call.body
-    made, secret = await call.service.webhooks.create(call.ws, body.fields(), body.secret)
+    webhook_id = await id_for(call, "webhook", "webhooks.create")
+    made, secret = await call.service.webhooks.create(call.ws, body.fields(), body.secret, webhook_id)
     return json_answer(new_webhook(made, secret))
 
 

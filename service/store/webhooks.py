@@ -73,6 +73,10 @@ class WebhookStore:
         """As it is kept."""
         return await self._store.field(key(ws, "webhooks"), webhook_id)
 
+    async def secret(self, ws: str, webhook_id: str) -> str | None:
+        """What its deliveries are signed with; None if it does not exist."""
+        return await self._store.field(key(ws, "webhook", webhook_id), "secret")
+
     async def standings(self, ws: str, ids: Sequence[str]) -> list[Standing]:
         """How each of them fares, in one round trip."""
         if not ids:

@@ -108,6 +108,52 @@ async def test_blocks_and_agents_are_made_once(
     assert len((await client.get("/v1/agents/")).json()) == 1
 
 
+@pytest.mark.parametrize("headers", [(FIRST, AGAIN), (KEY, KEY)])
+async def test_subscriptions_and_webhooks_are_made_once(
+    client: httpx.AsyncClient, make_agent: Make, headers: tuple[dict[str, str], dict[str, str]]
+) -> None:
+    """A webhook's secret is told to whoever did not hear it the first time."""
+    path = f"/v1/agents/{(await make_agent())['id']}/subscriptions"
+    first, second = [await client.post(path, json={"label": "a"}, headers=sent) for sent in headers]
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.json() == second.json()
+    assert (await client.get(path)).json() == [first.json()]
+    headers = (headers[0] | {"Idempotency-Key": "hook"}, headers[1] | {"Idempotency-Key": "hook"})
+    hook = {"url": "https://example.com/changes"}
+    one, two = [await client.post("/v1/webhooks/", json=hook, headers=sent) for sent in headers]
+    assert (one.status_code, two.status_code) == (200, 200)
+    assert one.json() == two.json()
+    assert one.json()["secret"].startswith("whsec_")
+    assert len((await client.get("/v1/webhooks/")).json()) == 1
+
+
+async def test_subscriptions_and_webhooks_of_one_key_at_once_are_one(
+    client: httpx.AsyncClient, make_agent: Make
+) -> None:
+    path = f"/v1/agents/{(await make_agent())['id']}/subscriptions"
+    asked = {path: {"label_glob": "a*"}, "/v1/webhooks/": {"url": "https://example.com/changes"}}
+    for number, (path, body) in enumerate(asked.items()):
+        headers = {"Idempotency-Key": f"at-once-{number}"}
+        posts = [client.post(path, json=body, headers=headers) for _ in range(10)]
+        answers = await asyncio.gather(*posts)
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.text for answer in answers}) == 1
+        assert len((await client.get(path)).json()) == 1
+        other = await client.post(path, json=body | {"active": False}, headers=headers)
+        assert other.status_code == 409
+
+
+async def test_a_repeated_subscription_is_given_back_as_it_is_though_its_block_is_gone(
+    client: httpx.AsyncClient, make_agent: Make, make_block: Make
+) -> None:
+    path, block = f"/v1/agents/{(await make_agent())['id']}/subscriptions", (await make_block())["id"]
+    first = (await client.post(path, json={"block_id": block}, headers=KEY)).json()
+    await client.patch(f"{path}/{first['id']}", json={"active": False})
+    await client.delete(f"/v1/blocks/{block}")
+    second = (await client.post(path, json={"block_id": block}, headers=KEY)).json()
+    assert second == first | {"active": False}
+
+
 @pytest.mark.parametrize("name", ["", "two words", "x" * 201, "ü"])
 async def test_a_key_that_cannot_be_one_is_refused(client: httpx.AsyncClient, name: str) -> None:
     headers = [(b"idempotency-key", name.encode("latin-1"))]
