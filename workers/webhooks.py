@@ -92,10 +92,9 @@ class Deliverer:
         except asyncio.CancelledError:  # the worker is stopped: another one sends it again at once
             cut_off = Verdict(outcome="again", error="the worker was stopped while it waited for an answer")
             with suppress(StoreUnreachable):
-                await self._service.deliveries.settle(ws, claimed, delivery.id, cut_off)
+                await self._settle(ws, claimed, delivery, cut_off)
             raise
-        verdict = judged(delivery, told)
-        status, paused = await self._service.deliveries.settle(ws, claimed, delivery.id, verdict)
+        status, paused = await self._settle(ws, claimed, delivery, judged(delivery, told))
         facts = {"workspace": ws, "webhook_id": claimed.webhook.id, "delivery_id": delivery.id}
         if status == "lost":
             log.warning("webhook.lost", **facts)
@@ -110,6 +109,19 @@ class Deliverer:
         )
         if paused:
             log.warning("webhook.paused", reason=paused, **facts)
+
+    async def _settle(
+        self, ws: str, claimed: Claimed, delivery: Delivery, verdict: Verdict
+    ) -> tuple[str, str]:
+        """What the delivery is from now on, or `lost`; and why its webhook was paused, or ''."""
+        status, paused = await self._service.deliveries.settle(ws, claimed, delivery.id, verdict)
+        metrics = self._service.metrics
+        metrics.deliveries.add(verdict.outcome if status == "waiting" else status)
+        if status == "delivered":
+            metrics.delivered_changes.add(by=delivery.changes)
+        if paused:
+            metrics.webhooks_paused.add(paused)
+        return status, paused
 
     async def _next(self, ws: str, claimed: Claimed) -> Delivery | None:
         """Looks on from the webhook's position until there is something to tell, or nothing more."""

@@ -88,6 +88,17 @@ class Metrics:
             "Changes that wake-ups tell of, or that were held back",
             "outcome",
         )
+        self.deliveries = Counter(
+            "blockwire_webhook_deliveries_total",
+            "Tries to deliver to webhooks: delivered, again (tried later), dead, failed (pings), gone, lost",
+            "outcome",
+        )
+        self.delivered_changes = Counter(
+            "blockwire_webhook_changes_total", "Changes that webhooks were told of"
+        )
+        self.webhooks_paused = Counter(
+            "blockwire_webhooks_paused_total", "Webhooks that are sent nothing more until resumed", "reason"
+        )
         self.swept = Counter(
             "blockwire_agents_requeued_total",
             "Agents that the sweeper found: lost ones have no worker any more, waiting ones no job; "

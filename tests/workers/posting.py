@@ -77,6 +77,15 @@ class Post:
         found = await self.service.deliveries.find(WS, self.id)
         return [one for one in found if one.status == status]
 
+    def counted(self) -> dict[str, float]:
+        """By outcome, the tries of this worker, as `/metrics` tells them; with changes told, and pauses."""
+        metrics = self.service.metrics
+        tries = {labels["outcome"]: value for _, labels, value in metrics.deliveries.family().samples}
+        paused = metrics.webhooks_paused.family().samples
+        pauses = {f"paused, {labels['reason']}": value for _, labels, value in paused}
+        [(_, _, changes)] = metrics.delivered_changes.family().samples
+        return {**tries, **pauses, "changes": changes}
+
     def told(self) -> list[str]:
         """What was added by the changes that were told, in order; a delivery sent again counts once."""
         bodies = {post.headers["webhook-id"]: post.body for post in self.receiver.posts}

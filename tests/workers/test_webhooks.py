@@ -51,6 +51,7 @@ async def test_changes_are_posted_signed_in_order_and_once(post: Post, receiver:
     await post.append(block, " three")
     await post.serve()
     assert post.told() == ["one", " two", " three"]
+    assert post.counted() == {"delivered": 2, "changes": 3}
 
 
 async def test_a_webhook_is_told_what_its_filters_let_through_and_wakes_nobody_for_the_rest(

@@ -29,6 +29,7 @@ async def test_what_a_receiver_refuses_for_what_it_is_becomes_a_dead_letter_and_
     assert (dead.tries, dead.http_status, dead.changes) == (REFUSED_TRIES, 422, 1)
     standing = await post.standing()
     assert (standing.active, standing.dead_letters) == (True, 1)
+    assert post.counted() == {"again": REFUSED_TRIES - 1, "dead": 1, "delivered": 1, "changes": 1}
     with_body = await post.service.deliveries.read(WS, post.id, dead.id)
     assert (with_body.body or "").encode() == receiver.posts[0].raw
     again = await post.service.deliveries.redeliver(WS, post.id, dead.id)
@@ -58,6 +59,7 @@ async def test_a_receiver_that_refuses_one_after_the_other_is_left_alone(
     assert standing.paused is not None
     assert (standing.active, standing.paused.reason) == (False, "refused")
     assert (standing.dead_letters, len(receiver.posts)) == (DEAD_IN_ROW, DEAD_IN_ROW)
+    assert post.counted() == {"dead": DEAD_IN_ROW, "paused, refused": 1, "changes": 0}
     receiver.status = "200 OK"
     await post.resume()
     await post.serve()
@@ -119,6 +121,7 @@ async def test_a_receiver_that_is_gone_is_told_nothing_more_until_it_is_resumed(
     await post.serve()
     assert post.told() == ["0", "1"]
     assert receiver.posts[0].raw == receiver.posts[1].raw
+    assert post.counted() == {"gone": 1, "paused, gone": 1, "delivered": 2, "changes": 2}
 
 
 def test_waits_double_up_to_an_hour_and_are_scattered() -> None:
