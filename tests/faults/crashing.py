@@ -17,6 +17,7 @@ from typing import Any
 
 from service.asks import Asks
 from service.blocks import Blocks
+from service.deliveries import Deliveries
 from service.http import serve
 from service.leases import Leases
 from service.queue import Queue
@@ -36,6 +37,7 @@ _POINTS: dict[str, list[tuple[type, str, str, str]]] = {
         (Asks, "ask", "", "reply.asked"),
         (Asks, "wait", "", "wait.stored"),
         (Subscriptions, "wake", "wakeup.decided", "wakeup.recorded"),
+        (Deliveries, "settle", "delivery.posted", ""),
     ],
     "web": [
         (Blocks, "edit", "", "edit.applied"),

@@ -3,9 +3,12 @@
 import json
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
+from service.records.base import DEFAULT_WORKSPACE
+from service.store.keys import key
 from tests.faults.fault import Faults, Inject
 from tests.faults.load import MODEL_MS, Load
-from tests.faults.scene import WORKERS, Scene
+from tests.faults.scene import PATIENCE_S, WORKERS, Scene
+from tests.receiver import Receiver, receiving
 from tests.scenarios.api import Api, Found, turn, wait_until
 
 faults = Faults()
@@ -99,6 +102,43 @@ for point, name in (
         return inject
 
     faults(name, "the question is asked once, and the run goes on with its answer")(_dies_waiting(point))
+
+
+@faults(
+    "worker killed between a webhook's answer and its record",
+    "another sends the same delivery again; every edit is told, in order",
+    within_s=8,
+)
+async def _(scene: Scene, load: Load) -> None:
+    """SIGKILL to the worker that has posted a delivery and not yet stored that it got through."""
+    async with receiving() as receiver:
+        asked = {"url": f"{receiver.url}/changes", "block_ids": [load.board], "kinds": ["edited"]}
+        made = await load.api.post("/v1/webhooks/", asked)
+        try:
+            first = (await load.api.get(f"/v1/blocks/{load.board}"))["version"] + 1
+            await scene.crash_and_revive("delivery.posted")
+            scene.redis.zadd(key(DEFAULT_WORKSPACE, "webhooks_due"), {made["id"]: 0})  # not in 15 s: now
+            await load.write_some()
+            last = (await load.api.get(f"/v1/blocks/{load.board}"))["version"]
+
+            async def told() -> bool:
+                return last in _versions(receiver)
+
+            await wait_until("the webhook was told all", told, PATIENCE_S)
+            ids = [post.headers["webhook-id"] for post in receiver.posts]
+            assert len({post.raw for post in receiver.posts}) == len(set(ids)), "one id, two deliveries"
+            assert len(ids) > len(set(ids)), "what nobody had stored as delivered was not sent again"
+            heard = _versions(receiver)
+            assert heard == [*range(heard[0], heard[-1] + 1)], heard
+            assert heard[0] <= first, heard
+        finally:
+            await load.api.http.delete(f"/v1/webhooks/{made['id']}")
+
+
+def _versions(receiver: Receiver) -> list[int]:
+    """What a webhook was told of, in order; a delivery that came again counts once."""
+    bodies = {post.headers["webhook-id"]: post.body for post in receiver.posts}
+    return [change["version"] for body in bodies.values() for change in body["data"]["changes"]]
 
 
 @faults("both workers killed while an approval is pending", "the approved call is made once")
