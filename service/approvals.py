@@ -95,9 +95,9 @@ class Approvals:
             created_at=0,
         )
         with suppress(NotPending):
-            _, ready = await self._messages.send(ws, run)
-            if ready is not None:
-                await self._queue.nudge(ws, [ready])
+            sent = await self._messages.send(ws, run)
+            if sent.ready is not None:
+                await self._queue.nudge(ws, [sent.ready])
 
     async def deny(self, ws: str, request: Message, why: str = CANCELLED) -> bool:
         """Ends a request without an answer; False if it is not pending any more."""

@@ -158,14 +158,15 @@ class Messages:
         self, ws: str, run: Run, waits: bool, retries: str | None = None, when: When = NOW
     ) -> Run:
         filling = await self._pressure.refusal()
-        stored, ready = await self._store.send(
+        sent = await self._store.send(
             ws, run, waits=waits, retries=retries, due=when.told(), most=self._inbox, filling=filling
         )
-        if ready is not None:
-            await self._queue.nudge(ws, [ready])
-        self._metrics.messages.add(run.kind)
-        log.info("message.sent", workspace=ws, agent_id=run.agent_id, run_id=run.id, kind=run.kind)
-        return stored
+        if sent.ready is not None:
+            await self._queue.nudge(ws, [sent.ready])
+        if sent.is_new:
+            self._metrics.messages.add(run.kind)
+            log.info("message.sent", workspace=ws, agent_id=run.agent_id, run_id=run.id, kind=run.kind)
+        return sent.run
 
     async def find(
         self, ws: str, agent_id: str, page: Page, keep: Callable[[Message], bool] | None = None

@@ -166,6 +166,7 @@ async def _open(service: Service, lease: Lease, open_run: OpenRun) -> tuple[Run,
         shown = set(seen) if type_of(agent.agent_type).memory_in_prompt else set()
         text = await wake_message(service, lease.workspace, open_run.causes, shown, open_run.over)
         run = run.model_copy(update={"messages": [text], "depth": depth})
+        service.metrics.wakeups.add("begun")
     message_0 = await opening_prompt(service, lease.workspace, agent.id, open_run.material.context, prompt)
     await service.leases.open_run(lease, run, prompt, seen, message_0)
     return run, prompt, seen

@@ -82,7 +82,11 @@ class Metrics:
             "outcome",
             most=2 * NAMED_MOST,
         )
-        self.wakeups = Counter("blockwire_wakeups_total", "Wake-ups recorded", "outcome")
+        self.wakeups = Counter(
+            "blockwire_wakeups_total",
+            "Wake-ups recorded (they join one that waits), begun (an agent is told of all of them), cut",
+            "outcome",
+        )
         self.wakeup_changes = Counter(
             "blockwire_wakeup_changes_total",
             "Changes that wake-ups tell of, or that were held back",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from service.errors import AgentBusy, InboxFull, Invalid, NotFound, PendingApproval, StoreFilling
 from service.records.base import Page
@@ -26,6 +27,14 @@ class NotPending(Exception):
     """The request that was to be answered is not the one that is pending."""
 
 
+class Sent(NamedTuple):
+    """A run as it is stored, and its agent, if that became ready."""
+
+    run: Run
+    ready: Ready | None
+    is_new: bool
+
+
 class MessageStore:
     """What lies in an agent's inbox, history and context."""
 
@@ -42,8 +51,8 @@ class MessageStore:
         due: str = "",
         most: int = INBOX_MOST,
         filling: StoreFilling | None = None,
-    ) -> tuple[Run, Ready | None]:
-        """The run as it is stored, also if it was known before; and whether its agent became ready.
+    ) -> Sent:
+        """The run as it is stored, also if it was known before.
 
         While a request is pending a run that does not answer it waits, or is refused (PendingApproval).
         `retries`: the failed run that it tries again. Raises NotPending for an answer that comes too late,
@@ -70,7 +79,7 @@ class MessageStore:
         if reply[0] == "missing":
             raise NotFound("agent", run.agent_id)
         if reply[0] == "known":
-            return to_run(flat(reply[1])), None
+            return Sent(to_run(flat(reply[1])), None, is_new=False)
         if reply[0] == "full":
             raise InboxFull(run.agent_id, most)
         if reply[0] == "filling" and filling is not None:
@@ -88,7 +97,7 @@ class MessageStore:
             raise PendingApproval(reply[1], "".join(asked_by))
         ready = Ready(agent_id=run.agent_id, generation=int(reply[2]), pool=reply[3]) if reply[2] else None
         told = {"created_at": int(reply[1]), "not_before": int(reply[4]) if reply[4] else None}
-        return run.model_copy(update=told), ready
+        return Sent(run.model_copy(update=told), ready, is_new=True)
 
     async def page(
         self, ws: str, agent_id: str, page: Page, keep: Callable[[Message], bool] | None = None

@@ -80,6 +80,16 @@ async def test_edits_are_counted_by_operation_and_what_came_of_them(
     }
 
 
+async def test_a_message_that_is_sent_again_under_its_key_is_counted_once(
+    client: httpx.AsyncClient, make_agent: Make
+) -> None:
+    path = f"/v1/agents/{(await make_agent())['id']}/messages/async"
+    for _ in range(3):
+        await client.post(path, json={"input": "Hi."}, headers={"Idempotency-Key": "one"})
+    found = (await scraped(client))["blockwire_messages"].samples
+    assert [(one.labels["kind"], one.value) for one in found] == [("send_message_async", 1)]
+
+
 async def test_the_store_is_timed(client: httpx.AsyncClient, make_block: Make) -> None:
     await make_block()
     found = {one.name: one.value for one in (await scraped(client))["blockwire_store_seconds"].samples}

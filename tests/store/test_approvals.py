@@ -10,16 +10,14 @@ from service.errors import NotFound, PendingApproval
 from service.records.agents import Agent
 from service.records.ids import new_id
 from service.records.messages import Answer, Message, NewMessage, ToolReturn
-from service.records.runs import Ready, Run
+from service.records.runs import Run
 from service.store.approvals import ApprovalStore
 from service.store.keys import key
-from service.store.messages import MessageStore, NotPending
+from service.store.messages import MessageStore, NotPending, Sent
 from service.store.runs import RunStore
 from tests.store.team import ALICE, RUN_SECONDS, WS, Team, word
 
 pytestmark = pytest.mark.anyio
-
-Sent = tuple[Run, Ready | None]
 
 
 @pytest.fixture
@@ -92,12 +90,11 @@ async def test_a_refusal_names_no_run_where_the_request_is_not_to_be_read(team: 
 async def test_what_waits_makes_nobody_ready_and_comes_after_the_answer(team: Team) -> None:
     agent, request = await team.asked("a")
     waiting, answer = hello(agent), answer_to(agent, request)
-    created_at, ready = await send(team, waiting, waits=True)
-    assert created_at is not None
-    assert ready is None
+    sent = await send(team, waiting, waits=True)
+    assert sent.run.created_at > 0
+    assert sent.ready is None
     assert (await team.state(agent))["status"] == "idle"
-    _, ready = await send(team, answer)
-    assert ready is not None
+    assert (await send(team, answer)).ready is not None
     assert await inbox(team, agent) == [answer.id, waiting.id]
     state = await team.state(agent)
     assert (state["status"], state["answered_by"]) == ("ready", answer.id)
@@ -126,9 +123,9 @@ async def test_an_answer_to_another_request_or_to_none_changes_nothing(team: Tea
 async def test_a_known_answer_again_changes_nothing(team: Team) -> None:
     agent, request = await team.asked("a")
     answer = answer_to(agent, request)
-    sent, _ = await send(team, answer)
+    sent = await send(team, answer)
     before = await team.everything()
-    assert await send(team, answer) == (sent, None)
+    assert await send(team, answer) == (sent.run, None, False)
     assert await team.everything() == before
 
 
@@ -309,7 +306,7 @@ async def test_without_a_time_out_a_request_waits_for_ever(team: Team) -> None:
 
 async def test_a_request_whose_answer_is_taken_back_still_has_its_deadline(team: Team) -> None:
     agent, request = await team.asked("a")
-    run, _ = await send(team, answer_to(agent, request))
+    run = (await send(team, answer_to(agent, request))).run
     await RunStore(team.store).cancel(WS, run.id, RUN_SECONDS)
     await let_pass(team, agent)
     assert await overdue(team) == [agent.id]

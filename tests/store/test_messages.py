@@ -24,7 +24,7 @@ def a_run(agent_id: str, id: str = "run-1") -> Run:
 
 async def test_a_message_makes_an_idle_agent_ready(team: Team, messages: MessageStore) -> None:
     agent = await team.agent(pool="big")
-    sent, ready = await messages.send(WS, a_run(agent.id))
+    sent, ready, _ = await messages.send(WS, a_run(agent.id))
     assert ready is not None
     assert (ready.agent_id, ready.generation, ready.pool, ready.reason) == (agent.id, 1, "big", "sent")
     run = await team.service.runs.read(WS, "run-1")
@@ -46,9 +46,9 @@ async def test_a_message_to_an_agent_that_is_not_idle_waits(team: Team, messages
 
 async def test_the_same_run_again_changes_nothing(team: Team, messages: MessageStore) -> None:
     agent = await team.agent()
-    first, _ = await messages.send(WS, a_run(agent.id))
+    first, _, _ = await messages.send(WS, a_run(agent.id))
     before = await team.everything()
-    assert await messages.send(WS, a_run(agent.id)) == (first, None)
+    assert await messages.send(WS, a_run(agent.id)) == (first, None, False)
     assert await team.everything() == before
 
 
@@ -72,11 +72,11 @@ async def test_a_store_that_fills_takes_nothing_new_and_knows_what_it_has(
     team: Team, messages: MessageStore
 ) -> None:
     agent = await team.agent()
-    first, _ = await messages.send(WS, a_run(agent.id))
+    first, _, _ = await messages.send(WS, a_run(agent.id))
     before = await team.everything()
     with pytest.raises(StoreFilling, match="95 of 100 MB"):
         await messages.send(WS, a_run(agent.id, "run-2"), filling=StoreFilling(95_000_000, 100_000_000))
-    assert await messages.send(WS, a_run(agent.id), filling=StoreFilling(95, 100)) == (first, None)
+    assert await messages.send(WS, a_run(agent.id), filling=StoreFilling(95, 100)) == (first, None, False)
     assert await team.everything() == before
 
 

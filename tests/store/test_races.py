@@ -150,7 +150,7 @@ async def test_no_message_is_lost_between_giving_up_and_sending(
         messages = MessageStore(clients[number % 4])
         for id in sent[number::10]:
             run = Run(id=id, agent_id=agent.id, messages=[NewMessage(content=id)], created_at=0)
-            _, ready = await messages.send(WS, run)
+            ready = (await messages.send(WS, run)).ready
             if ready is not None:
                 due.put_nowait(ready.generation)
 

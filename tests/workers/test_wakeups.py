@@ -157,6 +157,8 @@ async def test_changes_before_it_looked_become_one_wake_up(bench: Bench, dispatc
     await dispatch(dispatcher)
     text = await bench.woken_text(supervisor)
     assert [text.count(f"  + {word}") for word in ("one", "two", "three")] == [1, 1, 1]
+    counted = {one["outcome"]: n for _, one, n in bench.service.metrics.wakeups.family().samples}
+    assert counted == {"recorded": 3, "begun": 1}
 
 
 async def test_a_change_after_it_began_is_another_wake_up(bench: Bench, dispatcher: Dispatcher) -> None:
