@@ -55,14 +55,18 @@ def _cut(causes: Sequence[Cause], depth: int) -> list[str]:
 
 
 def _facts(causes: Sequence[Cause], block: Block | None) -> dict[str, str]:
-    """What a template may name, of the changes of one block."""
-    last = causes[-1]
+    """What a template may name, of the changes of one block.
+
+    Of a range nobody knows any more who wrote it; it counts as many as it has versions.
+    """
+    last, ranges = causes[-1], [cause for cause in causes if cause.operation == MISSED]
+    in_ranges = sum(cause.version - (cause.missed_from or cause.version) + 1 for cause in ranges)
     return {
         "label": last.label,
         "block_id": last.block_id,
         "version": str(last.version),
-        "count": str(len(causes)),
-        "who": ", ".join(dict.fromkeys(_who(cause) for cause in causes)),
+        "count": str(len(causes) - len(ranges) + in_ranges),
+        "who": ", ".join(dict.fromkeys(_whoever(cause) for cause in causes)),
         "operations": ", ".join(dict.fromkeys(cause.operation for cause in causes)),
         "at": iso(last.at),
         "diff": "\n".join(_told_all(causes)),
@@ -118,6 +122,10 @@ def _told(change: Cause) -> list[str]:
 def _who(change: Cause) -> str:
     name, agent_id = change.author.name, change.author.agent_id
     return f"{name} ({agent_id})" if agent_id else name
+
+
+def _whoever(change: Cause) -> str:
+    return "others" if change.operation == MISSED else _who(change)
 
 
 def _present(block: Block) -> list[str]:

@@ -13,6 +13,7 @@ from service.store.client import StoreClient
 from service.store.keys import key
 from tests.store.team import raw
 from tests.workers.bench import PERSON, WS, Bench, call, calls, wait_until
+from workers.wake_messages import wake_message
 from workers.wakeups import Dispatcher
 
 pytestmark = pytest.mark.anyio
@@ -257,6 +258,19 @@ class TestWords:
         assert of_a.startswith("a v3: 2 by a person (append, set)\n- `a` version 2")
         assert of_a.endswith("\n= 3")
         assert of_b.startswith("b v2: 1 by a person (append)")
+
+    async def test_a_template_counts_a_range_by_its_versions_and_names_nobody_for_it(
+        self, bench: Bench
+    ) -> None:
+        """Very many changes in line are folded; then nobody knows who made the oldest."""
+        supervisor = await bench.agent({"board": ""})
+        by = (await bench.watch(supervisor, "board", template="{count} by {who}: {operations}")).id
+        common: dict[str, Any] = {"prev": "0-0", "kind": "edited", "block_id": bench.ids["board"], "at": 0}
+        common |= {"label": "board", "chars": 0, "by": by}
+        folded = Cause(id="1-9", version=9, operation="missed", missed_from=3, **common)
+        last = Cause(id="1-10", version=10, operation="set", author=PERSON, **common)
+        message = await wake_message(bench.service, WS, [folded, last], set())
+        assert message.content == "8 by others, a person: missed, set"
 
     async def test_a_template_alone_is_all_that_is_said(self, bench: Bench, dispatcher: Dispatcher) -> None:
         supervisor = await bench.agent({"board": ""})
