@@ -63,8 +63,8 @@ class Api:
         edited = await self.post(f"/v1/blocks/{block_id}/edits", {"operation": "append", "text": text})
         return int(edited["version"])
 
-    async def watch(self, agent_id: str, block_id: str) -> None:
-        await self.post(f"/v1/agents/{agent_id}/subscriptions", {"block_id": block_id})
+    async def watch(self, agent_id: str, block_id: str, **fields: Any) -> None:
+        await self.post(f"/v1/agents/{agent_id}/subscriptions", {"block_id": block_id, **fields})
 
     async def text(self, block_id: str) -> str:
         return str((await self.get(f"/v1/blocks/{block_id}"))["value"])
