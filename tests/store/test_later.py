@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.errors import Invalid
+from service.errors import InboxFull, Invalid
 from service.records.agents import Agent
 from service.records.base import Page
 from service.records.runs import OPEN, Ready, When
@@ -73,6 +73,20 @@ async def test_those_that_come_due_go_in_by_time_and_by_priority(team: Team) -> 
         await bring_forward(team, agent, run_id, ms)
     await sweep(team)
     assert await inbox(team, agent) == [urgent, waiting, early, late]
+
+
+async def test_a_full_inbox_takes_what_was_promised_a_time_and_nothing_else(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await team.agent()
+    monkeypatch.setattr(team.service.messages, "_inbox", 1)
+    waiting = await team.send(agent)
+    with pytest.raises(InboxFull):
+        await team.send(agent)
+    later = await team.send(agent, when=HOUR)
+    await bring_forward(team, agent, later)
+    await sweep(team)
+    assert await inbox(team, agent) == [waiting, later]
 
 
 async def test_one_that_is_cancelled_never_comes(team: Team) -> None:
