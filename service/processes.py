@@ -54,7 +54,7 @@ async def store_for(settings: Settings) -> AsyncIterator[Settings]:
         log.info("store.opened", kind="redis", where=address_of(settings.redis_url))
         yield settings
         return
-    async with EmbeddedStore(settings.data_dir) as store:
+    async with EmbeddedStore(settings.data_dir, settings.max_memory_mb) as store:
         log.info("store.opened", kind="embedded", where=str(store.folder))
         yield settings.model_copy(update={"redis_url": store.url})
 

@@ -14,7 +14,8 @@ Every write goes to the append-only file before it is acknowledged, so that a
 killed server loses nothing, and to the disk within a second or two, which is
 what a power cut may cost. (While an earlier flush keeps the disk busy, the
 server may hold writes back for as long.) Snapshots are off: they would say the
-same again. Only the socket's owner may open it.
+same again. Only the socket's owner may open it. Whoever starts the server says
+what it may hold; at that bound it throws nothing away and refuses what would grow it.
 """
 
 import asyncio
@@ -64,10 +65,12 @@ _OPTIONS = (
 class EmbeddedStore:
     """One process's part in the store of a data folder: its owner, or a guest who takes over if it must."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, max_memory_mb: int = 0) -> None:
+        """`max_memory_mb`: what a server that is started here may hold; 0: no bound."""
         self.folder = data_dir.expanduser().resolve()
         self.log_file = self.folder / "valkey.log"
         self._socket = _socket_path(self.folder)
+        self._options = [*_OPTIONS, ("--maxmemory", str(max_memory_mb * 1_000_000))]
         self._lock: int | None = None
         self._server: Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -156,7 +159,7 @@ class EmbeddedStore:
                     log_start = output.tell()
                     self._server = await start_child(
                         [program, "--unixsocket", str(self._socket), "--logfile", self.log_file.name]
-                        + [word for option in _OPTIONS for word in option],
+                        + [word for option in self._options for word in option],
                         folder=self.folder,
                         output=output.fileno(),
                         keep=[server_lock],

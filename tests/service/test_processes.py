@@ -18,10 +18,12 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from service import children, leash, processes
-from service.bootstrap import open_tokens
+from service.bootstrap import open_service, open_tokens
+from service.commands import doctor
 from service.entry import WONT_WORK, python_module
 from service.errors import Invalid, StoreUnreachable
 from service.processes import Child, Pace, ProcessGroup, listen, open_listener, store_for
+from service.records.blocks import Author, Block, BlockFields
 from service.settings import Settings, environment_for
 
 QUICK = Pace(grace=10, first_pause=0.05, longest_pause=0.2, settled=60)
@@ -336,6 +338,25 @@ async def test_the_store_of_settings_without_a_url_is_embedded(tmp_path: Path) -
             assert reachable.redis_url == f"unix://{tmp_path}/store.sock"
     [opened] = named(events, "store.opened")
     assert (opened["kind"], opened["where"]) == ("embedded", str(tmp_path))
+
+
+async def test_the_embedded_store_is_bounded_by_the_settings(tmp_path: Path) -> None:
+    bounded = Settings(data_dir=tmp_path, max_memory_mb=4)
+    async with store_for(bounded) as reachable, open_service(reachable) as service:
+        made: list[Block] = []
+
+        async def fill() -> None:
+            while len(made) < 40:
+                fields = BlockFields(label=f"b{len(made)}", value="x" * 100_000)
+                made.append(await service.blocks.create("default", fields, Author()))
+
+        with pytest.raises(StoreUnreachable, match="its memory is full"):
+            await fill()
+        assert made
+        assert await service.blocks.read("default", made[0].id) == made[0]
+        findings, _ = await doctor.examine_store(Settings(data_dir=tmp_path))  # which names no bound itself
+        [memory] = [finding.found for finding in findings if finding.what == "memory"]
+        assert " of 4.0 MB (" in memory
 
 
 def test_a_taken_port_is_named_with_what_to_do() -> None:

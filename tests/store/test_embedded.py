@@ -433,3 +433,28 @@ async def test_an_owner_waits_while_its_server_reads_a_long_file(
     async with EmbeddedStore(tmp_path) as store:
         assert store.is_owner
         assert not asked
+
+
+async def test_at_its_bound_it_refuses_what_would_grow_it_and_throws_nothing_away(tmp_path: Path) -> None:
+    async with EmbeddedStore(tmp_path, max_memory_mb=4) as store:
+        await ask(store, "SET", "plan", "kept")
+        ballast: list[str] = []
+
+        async def fill() -> None:
+            while len(ballast) < 40:
+                await ask(store, "SET", f"ballast {len(ballast)}", "x" * 100_000)
+                ballast.append(f"ballast {len(ballast)}")
+
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            await fill()
+        assert await ask(store, "EXISTS", "plan", *ballast) == 1 + len(ballast) > 1
+        await ask(store, "DEL", *ballast)
+        assert await ask(store, "SET", "plan", "has room again")
+
+
+async def test_its_bound_is_as_it_was_started_and_a_guest_does_not_move_it(tmp_path: Path) -> None:
+    async with EmbeddedStore(tmp_path, max_memory_mb=4) as store, EmbeddedStore(tmp_path) as guest:
+        assert not guest.is_owner
+        assert await ask(store, "CONFIG", "GET", "maxmemory") == ["maxmemory", "4000000"]
+    async with EmbeddedStore(tmp_path) as store:
+        assert await ask(store, "CONFIG", "GET", "maxmemory") == ["maxmemory", "0"]
