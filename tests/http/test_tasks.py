@@ -93,3 +93,18 @@ async def test_what_cannot_be_meant_is_refused_by_name(
     assert answer.status_code == status
     assert told in answer.json()["detail"]
     assert (await client.get("/v1/runs/", params={"agent_id": agent["id"]})).json() == []
+
+
+@pytest.mark.parametrize("path", ["", "/stream", "/preview-raw-payload"])
+@pytest.mark.parametrize("later", [{"delay_s": 60}, {"not_before": FAR}])
+async def test_who_waits_is_refused_a_message_for_later_and_told_where_to_send_it(
+    client: httpx.AsyncClient, make_agent: Make, path: str, later: dict[str, Any]
+) -> None:
+    agent = await make_agent()
+    answer = await client.post(f"/v1/agents/{agent['id']}/messages{path}", json={"input": "Later.", **later})
+    assert answer.status_code == 422
+    [name] = later
+    assert answer.json()["detail"].startswith(
+        f"body.{name}: a message for later is sent to POST …/messages/async"
+    )
+    assert (await client.get("/v1/runs/", params={"agent_id": agent["id"]})).json() == []

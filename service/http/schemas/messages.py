@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from service.errors import Invalid
 from service.http.errors import Misused
@@ -238,6 +238,18 @@ class SendBase(BaseModel):
     )
 
 
+_ASYNC_ONLY = "a message for later is sent to POST …/messages/async, which does not wait for it"
+
+
+def _refuse_later(sent: Any) -> None:
+    """Nobody waits for what is not due, and sent at once it would be too early."""
+    if sent is not None:
+        raise ValueError(_ASYNC_ONLY)
+
+
+_NotHere = Annotated[None, BeforeValidator(_refuse_later)]
+
+
 class AsyncSendRequest(SendBase):
     delay_s: float | None = Field(
         default=None, ge=0, le=LATEST_S, description="seconds from now at which it enters the agent's inbox"
@@ -258,6 +270,8 @@ class SendRequest(SendBase):
     stream_tokens: bool | None = None
     include_pings: bool | None = None
     background: bool | None = None
+    delay_s: _NotHere = Field(default=None, description=f"not here: {_ASYNC_ONLY}")
+    not_before: _NotHere = Field(default=None, description=f"not here: {_ASYNC_ONLY}")
 
 
 class CancelRequest(BaseModel):
