@@ -134,7 +134,7 @@ def parse_body(model: type[Body], body: bytes) -> Body:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise malformed("body", error) from None
+        raise malformed("body", error, model.model_fields) from None
 
 
 def parse_query(model: type[Query], raw: bytes) -> Query:
@@ -149,7 +149,7 @@ def parse_query(model: type[Query], raw: bytes) -> Query:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise malformed("query", error) from None
+        raise malformed("query", error, model.model_fields) from None
 
 
 @cache

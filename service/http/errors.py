@@ -251,13 +251,22 @@ def refusal_of(error: Exception) -> Refusal | None:
     return None
 
 
-def malformed(part: str, error: ValidationError) -> Malformed:
-    """One line naming each field and what would do; never what was sent."""
+def malformed(part: str, error: ValidationError, known: Iterable[str] = ()) -> Malformed:
+    """One line naming each field and what would do; never what was sent. `known`: what there is."""
     told = error.errors(include_url=False, include_context=False, include_input=False)
-    lines = [_told(part, one["loc"], one["msg"]) for one in told[:SHOWN_FIELDS]]
+    unknown = f"is not known here; there are {', '.join(known)}"
+    lines = [
+        _told(part, one["loc"], unknown if _is_unknown(one["type"], one["loc"]) else one["msg"])
+        for one in told[:SHOWN_FIELDS]
+    ]
     if len(told) > SHOWN_FIELDS:
         lines.append(f"and {len(told) - SHOWN_FIELDS} more")
     return Malformed("; ".join(lines))
+
+
+def _is_unknown(kind: str, where: Sequence[str | int]) -> bool:
+    """Whether it is a field of the whole that nobody knows; of one further in the names are not at hand."""
+    return kind == "extra_forbidden" and len(where) == 1
 
 
 def _told(part: str, where: Sequence[str | int], message: str) -> str:

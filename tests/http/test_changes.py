@@ -202,6 +202,19 @@ async def test_a_filter_that_fits_nothing_is_refused(client: httpx.AsyncClient, 
     assert f"query.{query.split('=')[0]}" in answer.json()["detail"]
 
 
+async def test_a_misspelt_filter_is_refused_and_the_known_ones_are_named(
+    client: httpx.AsyncClient, make_block: Make
+) -> None:
+    told = (await client.get("/v1/changes?lable=plan")).json()["detail"]
+    assert told.startswith("query.lable: is not known here; there are after, ")
+    assert " label, tag" in told
+    answer = await client.get(f"/v1/blocks/{(await make_block('plan'))['id']}/changes?operatoin=set")
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(
+        "query.operatoin: is not known here; there are after, snapshot,"
+    )
+
+
 class TestSnapshot:
     async def test_the_blocks_come_first_then_every_change_that_they_do_not_show(
         self, follow: Follow, make_block: Make, append: Append, monkeypatch: pytest.MonkeyPatch

@@ -115,6 +115,15 @@ async def test_named_runs_are_cancelled_alone(client: httpx.AsyncClient, make_ag
     assert (await _cancel(client, agent, run_ids=[])).json() == {first: "cancelled"}
 
 
+async def test_a_misspelt_list_of_runs_cancels_nothing(client: httpx.AsyncClient, make_agent: Make) -> None:
+    agent = (await make_agent())["id"]
+    first, second = await _send(client, agent), await _send(client, agent)
+    answer = await _cancel(client, agent, run_id=first)
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "body.run_id: is not known here; there are run_ids"
+    assert [await _status(client, run) for run in (first, second)] == ["created", "created"]
+
+
 async def test_a_run_under_way_is_asked_to_stop(
     client: httpx.AsyncClient, service: Service, make_agent: Make
 ) -> None:

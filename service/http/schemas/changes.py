@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.http.schemas.bounds import AgentId, BlockId, Label, Name
 from service.records.base import iso
@@ -21,7 +21,12 @@ Extra = Literal["value", "diff"]
 
 
 class FeedQuery(BaseModel):
-    """Where to begin, and which changes to tell: those that fit one value of each filter."""
+    """Where to begin, and which changes to tell: those that fit one value of each filter.
+
+    A misspelt filter is refused, or it would let everything through.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     after: ChangeId | None = Field(
         default=None,

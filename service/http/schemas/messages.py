@@ -275,6 +275,10 @@ class SendRequest(SendBase):
 
 
 class CancelRequest(BaseModel):
+    """A misspelt `run_ids` is refused, or it would cancel them all."""
+
+    model_config = ConfigDict(extra="forbid")
+
     run_ids: list[Name] | None = Field(
         default=None, max_length=MOST_MESSAGES, description="only these; without it all that have not ended"
     )
