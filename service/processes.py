@@ -30,7 +30,7 @@ from service.errors import Invalid
 from service.logs import set_up_logs
 from service.loopback import is_loopback
 from service.settings import Settings, environment_for
-from service.store.embedded import EmbeddedStore
+from service.store.embedded import EmbeddedStore, holds_store
 from service.store.examine import address_of, examine, reach
 
 log = structlog.get_logger()
@@ -59,6 +59,12 @@ async def store_for(settings: Settings) -> AsyncIterator[Settings]:
         yield settings.model_copy(update={"redis_url": store.url})
 
 
+def require_store(settings: Settings) -> None:
+    """For whoever only looks: Invalid where there is no store yet, so that none is made for looking."""
+    if settings.redis_url is None and not holds_store(settings.data_dir):
+        raise Invalid("data", f"there is no store in {settings.data_dir}; name its folder, or set REDIS_URL")
+
+
 async def listen(settings: Settings) -> socket.socket:
     """A listener where the settings say; beyond loopback only if the store has tokens, or if told."""
     may_be_reached = settings.insecure or (not is_loopback(settings.host) and await _has_tokens(settings))
@@ -67,7 +73,7 @@ async def listen(settings: Settings) -> socket.socket:
 
 async def _has_tokens(settings: Settings) -> bool:
     """Whether the store has any; one that is not there yet is not made for that."""
-    if settings.redis_url is None and not settings.data_dir.expanduser().is_dir():
+    if settings.redis_url is None and not holds_store(settings.data_dir):
         return False
     async with store_for(settings) as reachable, open_tokens(reachable) as tokens:
         return await tokens.exist()

@@ -20,7 +20,7 @@ from service.figures import Figures
 from service.logs import set_up_logs
 from service.metrics.process import Metrics
 from service.pressure import Filling, Pressure
-from service.processes import store_for
+from service.processes import require_store, store_for
 from service.queue import PREFIXES, connect
 from service.records.base import DEFAULT_POOL
 from service.records.figures import PoolState
@@ -51,6 +51,7 @@ class Finding:
 
 async def examine_store(settings: Settings) -> tuple[list[Finding], list[Kind]]:
     """What could lose data, and what there is. Raises Invalid, StoreUnreachable."""
+    require_store(settings)
     async with store_for(settings) as reachable:
         assert reachable.redis_url is not None
         store = StoreClient.connect(reachable.redis_url, connections=2)

@@ -26,7 +26,7 @@ from service.bootstrap import now, open_tokens
 from service.entry import one_line_errors, settings_or_exit
 from service.errors import Invalid
 from service.logs import set_up_logs
-from service.processes import store_for
+from service.processes import require_store, store_for
 from service.records.base import Micros, iso
 from service.records.tokens import Scope, Token
 from service.settings import Settings
@@ -40,8 +40,8 @@ _EXPIRES = "must be how long it lasts (30d, 12h, 45m) or its last day in UTC (20
 
 async def run(settings: Settings, words: Sequence[str]) -> None:
     act, *rest = words
-    if act != "create" and settings.redis_url is None and not settings.data_dir.expanduser().is_dir():
-        raise Invalid("data", f"there is no store in {settings.data_dir}; name its folder, or set REDIS_URL")
+    if act != "create":
+        require_store(settings)
     async with store_for(settings) as reachable, open_tokens(reachable) as tokens:
         if act == "create":
             where = settings.data_dir if settings.redis_url is None else address_of(settings.redis_url)

@@ -51,10 +51,12 @@ _POLL_S = 0.01
 _KEEP_S = 0.5
 _LONGEST_KEEP_S = 30.0
 
+_FILES = "appendonlydir"
 _OPTIONS = (
     ("--port", "0"),
     ("--unixsocketperm", "700"),
     ("--appendonly", "yes"),
+    ("--appenddirname", _FILES),
     ("--appendfsync", "everysec"),
     ("--save", ""),
     ("--maxmemory-policy", "noeviction"),
@@ -250,6 +252,11 @@ class EmbeddedStore:
                 f"the data folder {self.folder} cannot be used: {error.strerror}; "
                 "choose another with --data or BLOCKWIRE_DATA"
             ) from error
+
+
+def holds_store(data_dir: Path) -> bool:
+    """Whether a store has been in the folder; nothing is made there for asking."""
+    return (data_dir.expanduser() / _FILES).is_dir()
 
 
 def _socket_path(folder: Path) -> Path:

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from service.commands import doctor
 from service.commands.doctor import Finding, as_json, show, size
+from service.entry import WONT_WORK
 from service.pressure import Filling
 from service.settings import Settings
 from service.store.census import Kind
@@ -153,6 +154,18 @@ class TestTheCommand:
         text = capsys.readouterr().out
         assert "appendonly no" in text
         assert "keys of" in text
+
+    @pytest.mark.parametrize("name", ["nowhere", "empty"])
+    def test_where_there_is_no_store_none_is_made_for_looking(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+    ) -> None:
+        (tmp_path / "empty").mkdir()
+        self.settings = Settings(data_dir=tmp_path / name)
+        assert self._run(monkeypatch) == WONT_WORK
+        told = capsys.readouterr()
+        assert f"data: there is no store in {tmp_path / name}; name its folder, or set REDIS_URL" in told.err
+        assert told.out == ""
+        assert list(tmp_path.rglob("*")) == [tmp_path / "empty"]
 
     async def test_it_counts_what_is_there(self, team: Team) -> None:
         await self._filled(team)
