@@ -27,7 +27,7 @@ from service.entry import one_line_errors, settings_or_exit
 from service.errors import Invalid
 from service.logs import set_up_logs
 from service.processes import require_store, store_for
-from service.records.base import Micros, iso
+from service.records.base import DEFAULT_WORKSPACE, Micros, iso
 from service.records.tokens import Scope, Token
 from service.settings import Settings
 from service.store.examine import address_of
@@ -72,6 +72,11 @@ async def _create(
     )
     if first:
         _say(f"It is the first one in {where}: from now on nobody comes in to its servers without a token.")
+        if workspace != DEFAULT_WORKSPACE:
+            remedy = f"`blockwire token create --workspace {DEFAULT_WORKSPACE} …` makes one that does"
+            _say(
+                f"What is from before is in workspace {DEFAULT_WORKSPACE}, which it does not reach; {remedy}."
+            )
 
 
 async def _revoke(tokens: Tokens, token_id: str) -> None:

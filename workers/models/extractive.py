@@ -30,6 +30,7 @@ from workers.models.reading import PromptBlock, blocks_in, instructions_in, sent
 from workers.models.turns import arguments_of
 
 _PICKS = 5
+_REWRITE = ("memory_rethink", "memory_replace", "core_memory_replace")
 _TEXT_ARGUMENTS = ("new_string", "new_memory", "new_content", "content")
 
 
@@ -61,6 +62,8 @@ _REMEMBER = re.compile(
 
 _TOLD = re.compile(r"^ +[+-] .*$", re.MULTILINE)
 """Text that others have written, as a wake-up tells of it: nobody's instruction."""
+_FRAME = re.compile(r"\A\[Message from the agent [^\]\n]*\]\s*")
+"""What stands before another agent's words (workers/tools/agents.py): neither instruction nor material."""
 
 
 class ExtractiveModel:
@@ -105,6 +108,10 @@ class _Turn(NamedTuple):
             if name in one
         ]
 
+    def rewrote(self, label: str) -> bool:
+        """Whether the block was written anew in this turn, not merely added to."""
+        return any(call.name in _REWRITE and arguments_of(call).get("label") == label for call in self.done)
+
     def closed(self, label: str) -> str | None:
         """Why a block may not be written, None where it may."""
         block = self.blocks.get(label)
@@ -144,7 +151,7 @@ def _turn(request: ModelRequest) -> _Turn:
     notes = "\n".join(one.plain_text() for one in mine[first:] if one.role in ("user", "system"))
     return _Turn(
         request=request,
-        task="\n\n".join(_unpacked(one.plain_text()) for one in mine[:first]),
+        task="\n\n".join(_FRAME.sub("", _unpacked(one.plain_text())) for one in mine[:first]),
         asked=len(calls),
         done=[call for call in calls if call.id in succeeded],
         failure=failures[-1].splitlines()[0][:200] if failures else None,
@@ -237,7 +244,8 @@ def _keep(turn: _Turn, target: str, source: str) -> _Next:
     done = turn.written(target)
     now = done[-1] if done else turn.blocks[target].value
     summary = "\n".join(f"- {pick}" for pick in picks)
-    sentence = f"I rewrote the block `{target}` from the block `{source}`." if done else ""
+    how = "rewrote" if turn.rewrote(target) else "filled"
+    sentence = f"I {how} the block `{target}` from the block `{source}`." if done else ""
     if _plain(summary) != _plain(now):
         return _rewriting(turn, target, now, summary, sentence)
     return _Next(sentence or f"The block `{target}` already says what the block `{source}` holds.")

@@ -71,14 +71,25 @@ async def lets_in(told: Settings, secret: str) -> bool:
             return False
 
 
+async def test_a_first_token_for_what_was_made_before_sends_nobody_to_make_another(
+    told: Settings, shown: Shown
+) -> None:
+    _, _, said = await create(told, shown, "default")
+    assert "It is the first one in" in said
+    assert "from before" not in said
+
+
 async def test_a_token_is_made_listed_and_revoked(told: Settings, shown: Shown) -> None:
     secret, id, said = await create(told, shown)
     assert "has the scope write in workspace team-a." in said
     assert "from now on nobody comes in to its servers without a token." in said
+    assert "What is from before is in workspace default, which it does not reach" in said
+    assert "`blockwire token create --workspace default …`" in said
     assert secret not in said
     other, other_id, said = await create(told, shown, "team-b", "admin", "import", "30d", "60")
     assert " until " in said
     assert "first" not in said
+    assert "default" not in said
     assert await lets_in(told, secret)
     shown()
 
