@@ -36,9 +36,9 @@ def _labels(agent: Row) -> str:
     return ", ".join(sorted(one_line(block["label"]) for block in agent["memory"]["blocks"]))
 
 
-def _state(agent: Row) -> Words:
+def _paused(agent: Row) -> Words:
     since = agent.get("paused_at")
-    return Words(f"paused {ago(since)}" if since else "", "yellow")
+    return Words(ago(since) if since else "", "yellow")
 
 
 def _status(run: Row) -> Words:
@@ -69,7 +69,7 @@ NOUNS = {
             Column("id", lambda agent: agent["id"]),
             Column("name", lambda agent: one_line(agent["name"]), least=12),
             Column("model", lambda agent: one_line(agent["model"] or ""), least=20, spare=3),
-            Column("", _state),
+            Column("paused", _paused),
             Column("last run", lambda agent: agent["last_stop_reason"] or "none yet"),
             Column("ended", lambda agent: ago(agent["last_run_completion"]), right=True, spare=1),
             Column("blocks", _labels, least=12, spare=2, grows=True),

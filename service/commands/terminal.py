@@ -12,7 +12,7 @@ from typing import Any, cast
 from rich.console import Console
 
 from service.client import Client
-from service.entry import INTERRUPTED, one_line_errors, settings_or_exit
+from service.entry import INTERRUPTED, WONT_WORK, end_in_one_line, one_line_errors, settings_or_exit
 
 WIDTH_ELSEWHERE = 140
 
@@ -57,6 +57,12 @@ def ago(at: str | None, now: datetime | None = None) -> str:
 
 def open_client() -> Client:
     settings = settings_or_exit()
+    if not settings.server_url.startswith(("http://", "https://")):
+        end_in_one_line(
+            f"--url: {settings.server_url!r} does not begin with http:// or https://; "
+            f"write http://{settings.server_url.rpartition('://')[2]}",
+            WONT_WORK,
+        )
     return Client(settings.server_url, settings.token)
 
 
