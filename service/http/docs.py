@@ -47,7 +47,12 @@ def documentation(routes: Sequence[Route]) -> list[Route]:
         """A page that shows the document"""
         return Response(filled_page(), headers=_HEADERS, media_type="text/html")
 
+    async def show_way(call: Call[Nothing, Nothing]) -> Response:
+        """The way to the page"""
+        return Response(status_code=307, headers={"location": "/docs"})
+
     return [
+        Route("GET", "/", show_way, "Documentation"),
         Route("GET", "/openapi.json", show_document, "Documentation"),
         Route("GET", "/docs", show_page, "Documentation"),
     ]

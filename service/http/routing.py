@@ -6,7 +6,7 @@ words of the documentation; so the server (door.py) and the OpenAPI document
 (openapi.py) cannot disagree.
 
 A path under /v1 is served under /latest too, and each with or without a slash at
-its end; nothing is redirected. `{name}` holds one segment, `{name:path}` the
+its end; nothing is redirected but `/`. `{name}` holds one segment, `{name:path}` the
 rest, slashes included; a parameter named in IDS must be an id of that kind, one in
 PLAIN_IDS is a plain string in V1: whatever is no such id is simply not found.
 Among patterns that fit, the one listed first is taken.

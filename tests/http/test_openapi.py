@@ -188,6 +188,13 @@ async def test_the_document_is_served(client: httpx.AsyncClient) -> None:
     assert served.json() == DOCUMENT
 
 
+async def test_whoever_opens_the_server_in_a_browser_is_led_to_the_page(client: httpx.AsyncClient) -> None:
+    way = await client.get("/")
+    assert (way.status_code, way.headers["location"]) == (307, "/docs")
+    stranger = await client.get("/", headers={"Host": "evil.example"})
+    assert stranger.status_code == 403
+
+
 async def test_the_page_holds_the_document_and_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
     page = await client.get("/docs")
     assert page.headers["content-type"] == "text/html; charset=utf-8"

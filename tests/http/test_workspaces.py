@@ -269,7 +269,13 @@ async def test_without_a_token_that_holds_every_route_answers_the_same_and_reads
     before = await contents(raw(store))
     wrong = []
     routes = [(route.method, path_of(route, ours.ids)) for route in guarded()]
-    for method, path in [*routes, ("GET", "/v1/nothing"), ("PUT", "/v1/blocks/"), ("GET", "/docs")]:
+    for method, path in [
+        *routes,
+        ("GET", "/v1/nothing"),
+        ("PUT", "/v1/blocks/"),
+        ("GET", "/docs"),
+        ("GET", "/"),
+    ]:
         answer = await raw_answer(app, method, path, headers)
         if answer != (401, {"detail": "Unauthorized"}, "Bearer"):
             wrong.append(f"{method} {path}: {answer}")
