@@ -17,6 +17,7 @@ import httpx2
 from service.loopback import is_private
 
 NAMES_AT_ONCE = 16
+USER_AGENT = "Blockwire"
 
 
 class Refused(Exception):
@@ -100,4 +101,4 @@ class Poster:
 
 
 def _client() -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(trust_env=False, follow_redirects=False)
+    return httpx2.AsyncClient(trust_env=False, follow_redirects=False, headers={"user-agent": USER_AGENT})

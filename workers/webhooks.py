@@ -138,9 +138,8 @@ class Deliverer:
 
     async def _post(self, claimed: Claimed, delivery: Delivery) -> Outcome:
         webhook, body = claimed.webhook, (delivery.body or "").encode()
-        signed = headers_of(delivery.id, now() // 1_000_000, body, claimed.secrets)
+        headers = headers_of(delivery.id, now() // 1_000_000, body, claimed.secrets)
         allowed = is_still_allowed(self._service.settings, webhook.private)
-        headers = {"user-agent": "Blockwire", **signed}
         return await self._poster.post(webhook.url, body, headers, private=allowed, timeout_s=TIMEOUT_S)
 
 

@@ -56,6 +56,7 @@ async def test_the_end_of_a_run_is_posted_once(bench: Bench, caller: Caller, rec
     body = post.body
     assert post.line == "POST /runs?x=1 HTTP/1.1"
     assert post.headers["host"] == receiver.url.removeprefix("http://")
+    assert post.headers["user-agent"] == "blockwire"  # as the receiver lowers it
     assert body == {
         "run_id": run.id,
         "status": "completed",
