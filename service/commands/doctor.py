@@ -132,8 +132,11 @@ def _memory(filling: Filling) -> Finding:
             "memory", "the store does not tell; what it refuses is taken for the sign that it is full"
         )
     if not filling.bound:
-        no_bound = "no bound: nothing is shed before the machine is full; set maxmemory"
-        return Finding("memory", f"{size(filling.used)} of {no_bound} or BLOCKWIRE_MAX_MEMORY_MB")
+        return Finding(
+            "memory",
+            f"{size(filling.used)}, without a bound: nothing is given up before the machine itself is full; "
+            "set maxmemory or BLOCKWIRE_MAX_MEMORY_MB",
+        )
     text = f"{size(filling.used)} of {size(filling.bound)} ({filling.share:.0%})"
     if filling.refuses:
         return Finding("memory", f"{text}: histories shrink, new messages and agents are refused", good=False)

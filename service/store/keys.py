@@ -40,7 +40,7 @@ def _single(name: str, type: str, owner: str, ends: str) -> Key:
     return Key(before=name, type=type, owner=owner, ends=ends, has_id=False)
 
 
-WITH_RUN = "with its run: settings.run_days after the end, or past the last 1,000 of its agent"
+WITH_RUN = "with its run: BLOCKWIRE_RUN_DAYS after its end, or past the last 1,000 of its agent"
 WITH_AGENT = "with its agent"
 WITH_BLOCK = "with its block"
 WITH_WEBHOOK = "with its webhook"
@@ -51,7 +51,7 @@ KEYS: dict[str, Key] = {
     "meta": _single(
         "meta", "hash: epoch, n, lineage (change counter), seq (creation counter)", "every script", "never"
     ),
-    "changes": _single("changes", "stream: change (JSON)", "blocks", "trimmed to settings.change_count"),
+    "changes": _single("changes", "stream: change (JSON)", "blocks", "the oldest, past BLOCKWIRE_CHANGES"),
     "changed": _single("changed", "channel: the same JSON", "blocks", "fleeting"),
     "output": _single("output", "channel: <run id> <status>", "runs", "fleeting"),
     "dispatched": _single(

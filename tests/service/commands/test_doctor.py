@@ -112,7 +112,7 @@ def test_the_only_copy_and_the_bound_are_facts() -> None:
             "90 B of 100 B (90%): histories shrink, new messages and agents are refused",
             False,
         ),
-        (Filling(90), "90 B of no bound: nothing is shed before the machine is full; set maxmemory or", None),
+        (Filling(90), "90 B, without a bound: nothing is given up before", None),
         (Filling(), "the store does not tell", None),
     ],
 )
