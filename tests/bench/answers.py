@@ -13,7 +13,6 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from service.records.agents import Agent
 from service.store.connections import pool_of
 from service.store.keys import key
 from tests.bench.figures import Figure
@@ -26,17 +25,17 @@ from tests.bench.watching import cpu_s, reads
 FLOOR_IS = "4 round trips and a doorbell"
 _TARGET = 2
 _WARM = 20
+_MESSAGES_EACH = 10
 SEND = {"messages": [{"role": "user", "content": '{"script": [{"text": "ok"}]}'}]}
 
 
 async def answers(machine: Machine, pace: Pace) -> AsyncIterator[Figure]:
-    agent = await machine.agent()
     async with contextlib.AsyncExitStack() as stack:
         web = await stack.enter_async_context(machine.web())
         worker = stack.enter_context(machine.worker())
         connection = await Connection.open(web.port)
         stack.callback(connection.close)
-        asked = Asked(machine, agent, connection)
+        asked = Asked(machine, connection)
         await stack.enter_async_context(asked.listening())
         bare = await stack.enter_async_context(_bare(machine))
         sides: dict[str, Timed] = {
@@ -68,18 +67,24 @@ async def answers(machine: Machine, pace: Pace) -> AsyncIterator[Figure]:
 
 
 class Asked:
-    """One agent that is sent messages, one after the other, over one connection."""
+    """An agent that is sent messages, one after the other, over one connection.
 
-    def __init__(self, machine: Machine, agent: Agent, connection: Connection) -> None:
-        path = f"/v1/agents/{agent.id}/messages"
-        body = json.dumps(SEND).encode()
-        streamed = json.dumps(SEND | {"stream_tokens": True}).encode()
+    Every few messages it is another one: what a long history costs is told by rows of their own (growth).
+    """
+
+    def __init__(self, machine: Machine, connection: Connection) -> None:
         self._machine = machine
         self._connection = connection
-        self._blocking = request("POST", path, body)
-        self._stream = request("POST", f"{path}/stream", streamed)
-        self._async = request("POST", f"{path}/async", body)
+        self._path = ""
+        self._sent = 0
         self._heard: Any = None
+
+    async def _send(self, way: str = "", **more: object) -> bytes:
+        """The next request. To be made before the clock is read."""
+        if self._sent % _MESSAGES_EACH == 0:
+            self._path = f"/v1/agents/{(await self._machine.agent()).id}/messages"
+        self._sent += 1
+        return request("POST", self._path + way, json.dumps(SEND | more).encode())
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -92,8 +97,9 @@ class Asked:
         await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     async def blocking(self) -> float:
+        send = await self._send()
         began = time.perf_counter()
-        await self._connection.ask(self._blocking)
+        await self._connection.ask(send)
         took = time.perf_counter() - began
         await self._end()
         return took
@@ -105,8 +111,9 @@ class Asked:
         return (await self._streamed())[1]
 
     async def _streamed(self) -> tuple[float, float]:
+        send = await self._send("/stream", stream_tokens=True)
         began = time.perf_counter()
-        await self._connection.begin(self._stream)
+        await self._connection.begin(send)
         await self._connection.reader.readuntil(b"data: ")
         first = time.perf_counter() - began
         await self._connection.reader.readuntil(b"[DONE]")
@@ -116,14 +123,16 @@ class Asked:
         return first, whole
 
     async def ended(self) -> float:
+        send = await self._send("/async")
         began = time.perf_counter()
-        await self._connection.ask(self._async)
+        await self._connection.ask(send)
         await self._end()
         return time.perf_counter() - began
 
     async def acknowledged(self) -> float:
+        send = await self._send("/async")
         began = time.perf_counter()
-        await self._connection.ask(self._async)
+        await self._connection.ask(send)
         took = time.perf_counter() - began
         await self._end()
         return took

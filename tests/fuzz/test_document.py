@@ -84,10 +84,14 @@ class Things:
         self._post(f"/v1/agents/{agent}/messages", {"messages": [{"role": "user", "content": SCENE}]})
         run = self._get(f"/v1/runs/?agent_id={agent}")[0]["id"]
         watch = self._post(f"/v1/agents/{agent}/subscriptions", {"label": "nothing"})["id"]
-        hooks = self._get("/v1/webhooks/") or [self._post("/v1/webhooks/", {"url": NOBODY, "tags": ["none"]})]
-        ping = self._post(f"/v1/webhooks/{hooks[0]['id']}/ping", {})["id"]
+        for hook in self._get(
+            "/v1/webhooks/"
+        ):  # whatever was made of it: off, or with all the pings it may have
+            self.http.delete(f"/v1/webhooks/{hook['id']}").raise_for_status()
+        hook = self._post("/v1/webhooks/", {"url": NOBODY, "tags": ["none"]})["id"]
+        ping = self._post(f"/v1/webhooks/{hook}/ping", {})["id"]
         return {
-            "webhook_id": hooks[0]["id"],
+            "webhook_id": hook,
             "delivery_id": ping,
             "block_id": block,
             "block_label": "notes",
