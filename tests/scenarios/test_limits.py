@@ -278,7 +278,7 @@ async def test_a_stream_that_outlasts_its_lease_is_one_call_and_can_be_cancelled
     team: Team, team_api: Api
 ) -> None:
     """Ten minutes are two hundred leases of three seconds; here four of them tell the same."""
-    said = "word " * 200
+    said = "word " * 260  # 16 s of gaps
     with Standin() as standin:
         standin.will(Answer(text="Yes."), Answer(text="Yes."))
         standin.otherwise = lambda asked: Answer(text=said, gap_s=0.1)
