@@ -25,6 +25,7 @@ from redis.exceptions import (
 )
 
 from service.errors import StoreUnreachable, Unconfirmed
+from service.store.batching import Batches, Command
 from service.store.connections import drop_idle, pool_of
 from service.store.keys import key
 from service.store.scripts import Script, load
@@ -50,6 +51,7 @@ class StoreClient:
 
     def __init__(self, redis: "Redis", replicas: int = 0, wait_ms: int = 1000) -> None:
         self._redis = redis
+        self._batches = Batches(redis)
         self._replicas = replicas
         self._wait_ms = wait_ms
         self._scripts: dict[str, Script] = {}
@@ -81,8 +83,9 @@ class StoreClient:
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = load(name)
-        texts = [str(arg) for arg in args]
-        send = self._confirmed if script.writes else self._plain
+        # As bytes: a text that is none (half a character) is its own caller's error, not that of a batch.
+        texts = [str(arg).encode() for arg in args]
+        send = self._confirmed if script.writes else self._batches.send
 
         async def evaluate() -> Any:
             try:
@@ -92,19 +95,19 @@ class StoreClient:
 
         return await self._guard(evaluate)
 
-    async def _write(self, command: Callable[[Any], Any]) -> Any:
+    async def _read(self, command: Command) -> Any:
+        return await self._guard(lambda: self._batches.send(command))
+
+    async def _write(self, command: Command) -> Any:
         return await self._guard(lambda: self._confirmed(command))
 
-    async def _plain(self, command: Callable[[Any], Any]) -> Any:
-        return await command(self._redis)
-
-    async def _confirmed(self, command: Callable[[Any], Any]) -> Any:
+    async def _confirmed(self, command: Command) -> Any:
         """A write and, in the same round trip, the waiting for its replicas.
 
         On one connection: WAIT speaks of what its own connection wrote last.
         """
         if self._replicas == 0:
-            return await command(self._redis)
+            return await self._batches.send(command)
         pipe = self._redis.pipeline(transaction=False)
         command(pipe)
         pipe.execute_command("WAIT", self._replicas, self._wait_ms)
@@ -137,7 +140,7 @@ class StoreClient:
             self.on_answer(perf_counter() - began, error)
 
     async def get(self, name: str) -> str | None:
-        return cast("str | None", await self._guard(lambda: self._redis.get(name)))
+        return cast("str | None", await self._read(lambda redis: redis.get(name)))
 
     async def put_if_absent(self, name: str, value: str) -> bool:
         return bool(await self._write(lambda redis: redis.set(name, value, nx=True)))
@@ -152,14 +155,10 @@ class StoreClient:
         return cast("str | None", found)
 
     async def hash(self, name: str) -> dict[str, str]:
-        return cast(
-            dict[str, str], await self._guard(lambda: cast(Awaitable[Any], self._redis.hgetall(name)))
-        )
+        return cast(dict[str, str], await self._read(lambda redis: redis.hgetall(name)))
 
     async def field(self, name: str, field: str) -> str | None:
-        return cast(
-            "str | None", await self._guard(lambda: cast(Awaitable[Any], self._redis.hget(name, field)))
-        )
+        return cast("str | None", await self._read(lambda redis: redis.hget(name, field)))
 
     async def drop_field(self, name: str, field: str) -> bool:
         return bool(await self._write(lambda redis: redis.hdel(name, field)))
@@ -167,36 +166,34 @@ class StoreClient:
     async def fields(self, name: str, fields: Sequence[str]) -> list[str | None]:
         if not fields:
             return []
-        found = await self._guard(lambda: cast(Awaitable[Any], self._redis.hmget(name, list(fields))))
+        found = await self._read(lambda redis: redis.hmget(name, list(fields)))
         return cast("list[str | None]", found)
 
     async def drop_member(self, name: str, member: str) -> None:
         await self._write(lambda redis: redis.srem(name, member))
 
     async def members(self, name: str) -> set[str]:
-        return cast(set[str], await self._guard(lambda: cast(Awaitable[Any], self._redis.smembers(name))))
+        return cast(set[str], await self._read(lambda redis: redis.smembers(name)))
 
     async def add_member(self, name: str, member: str) -> None:
         await self._write(lambda redis: redis.sadd(name, member))
 
     async def items(self, name: str) -> list[str]:
-        return cast(
-            list[str], await self._guard(lambda: cast(Awaitable[Any], self._redis.lrange(name, 0, -1)))
-        )
+        return cast(list[str], await self._read(lambda redis: redis.lrange(name, 0, -1)))
 
     async def count(self, name: str) -> int:
-        return cast(int, await self._guard(lambda: self._redis.zcard(name)))
+        return cast(int, await self._read(lambda redis: redis.zcard(name)))
 
     async def score(self, name: str, member: str) -> float | None:
-        return cast("float | None", await self._guard(lambda: self._redis.zscore(name, member)))
+        return cast("float | None", await self._read(lambda redis: redis.zscore(name, member)))
 
     async def member_at(self, name: str, rank: int) -> str | None:
         """The member of a sorted set that has so many before it."""
-        found = await self._guard(lambda: self._redis.zrange(name, rank, rank))
+        found = await self._read(lambda redis: redis.zrange(name, rank, rank))
         return cast(str, found[0]) if found else None
 
     async def score_at(self, name: str, rank: int) -> float | None:
-        found = await self._guard(lambda: self._redis.zrange(name, rank, rank, withscores=True))
+        found = await self._read(lambda redis: redis.zrange(name, rank, rank, withscores=True))
         return cast(float, found[0][1]) if found else None
 
     async def range(
@@ -211,12 +208,12 @@ class StoreClient:
         """Members of a sorted set between two scores (redis's notation), with their scores."""
         start, count = (None, None) if limit is None else (0, limit)
         if descending:
-            found = await self._guard(
-                lambda: self._redis.zrevrangebyscore(name, high, low, start=start, num=count, withscores=True)
+            found = await self._read(
+                lambda redis: redis.zrevrangebyscore(name, high, low, start=start, num=count, withscores=True)
             )
         else:
-            found = await self._guard(
-                lambda: self._redis.zrangebyscore(name, low, high, start=start, num=count, withscores=True)
+            found = await self._read(
+                lambda redis: redis.zrangebyscore(name, low, high, start=start, num=count, withscores=True)
             )
         return cast("list[tuple[str, float]]", found)
 
@@ -255,7 +252,10 @@ class StoreClient:
         *,
         descending: bool = False,
     ) -> list[tuple[str, dict[str, str]]]:
-        """Entries of a stream between two ids (redis's notation: `(id` is exclusive), by id."""
+        """Entries of a stream between two ids (redis's notation: `(id` is exclusive), by id.
+
+        On a connection of their own: they may be many and long, and nobody else should wait for them.
+        """
         if descending:
             found = await self._guard(lambda: self._redis.xrevrange(name, max=upto, min=after, count=limit))
         else:
@@ -264,7 +264,7 @@ class StoreClient:
 
     async def newest(self, name: str) -> str | None:
         """The id of a stream's last entry."""
-        found = await self._guard(lambda: self._redis.xrevrange(name, count=1))
+        found = await self._read(lambda redis: redis.xrevrange(name, count=1))
         return cast(str, found[0][0]) if found else None
 
     async def hashes(self, names: Sequence[str]) -> list[dict[str, str]]:

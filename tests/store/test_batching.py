@@ -1,0 +1,136 @@
+"""Batching: what waits goes together, and is to each as if it had gone alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError, ResponseError
+
+from service.store.batching import BATCH_MOST, LINES, Batches
+from service.store.connections import pool_of
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+
+class Lines:
+    """A client whose lines are held up, by a pop on a list that is empty, until they are let go."""
+
+    def __init__(self, url: str, other: "Redis") -> None:
+        self.redis = Redis(connection_pool=pool_of(url, 8))
+        self.batches = Batches(self.redis)
+        self._other = other
+        self._held: list[asyncio.Task[Any]] = []
+
+    async def hold(self) -> None:
+        self._held = [
+            asyncio.create_task(self.batches.send(lambda redis: redis.blpop(["gate"], timeout=9)))
+            for _ in range(LINES)
+        ]
+        await self._so_many(LINES)
+
+    async def let_go(self) -> None:
+        await cast(Awaitable[int], self._other.rpush("gate", *"x" * LINES))
+        await asyncio.gather(*self._held)
+
+    async def break_off(self) -> None:
+        await self._other.client_kill_filter(skipme=True)
+        found = await asyncio.gather(*self._held, return_exceptions=True)
+        assert all(isinstance(one, ConnectionError) for one in found)
+
+    async def _so_many(self, waiting: int) -> None:
+        while (await self._other.info("clients"))["blocked_clients"] < waiting:
+            await asyncio.sleep(0.005)
+
+    async def calls(self, command: str) -> int:
+        told = await self._other.info("commandstats")
+        return int(told.get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+    async def reads(self) -> int:
+        """Times the store has found something to read."""
+        return int((await self._other.info("stats"))["total_reads_processed"])
+
+
+@pytest.fixture
+async def lines(redis_server: str) -> AsyncIterator[Lines]:
+    async with Redis.from_url(redis_server, decode_responses=True) as other:
+        await other.flushall()
+        ours = Lines(redis_server, other)
+        yield ours
+        await ours.redis.aclose()
+        await ours.redis.connection_pool.disconnect()
+
+
+async def waiting(lines: Lines, *commands: Any) -> list[asyncio.Task[Any]]:
+    """These commands, none of which has been sent yet."""
+    await lines.hold()
+    tasks = [asyncio.create_task(lines.batches.send(command)) for command in commands]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_what_waits_goes_in_one_write_and_each_has_its_own_answer(lines: Lines) -> None:
+    tasks = await waiting(lines, *(lambda redis, n=n: redis.set(f"k{n}", n, get=True) for n in range(50)))
+    before = await lines.reads()
+    await lines.let_go()
+    assert await asyncio.gather(*tasks) == [None] * 50
+    assert await lines.reads() - before <= 4  # the pop's end, the batch, and these questions
+    tasks = await waiting(lines, *(lambda redis, n=n: redis.get(f"k{n}") for n in range(50)))
+    await lines.let_go()
+    assert await asyncio.gather(*tasks) == [str(n) for n in range(50)]
+
+
+async def test_a_longer_queue_goes_in_several_batches(lines: Lines) -> None:
+    many = 2 * BATCH_MOST + 7
+    tasks = await waiting(lines, *(lambda redis: redis.incr("n") for _ in range(many)))
+    await lines.let_go()
+    assert sorted(await asyncio.gather(*tasks)) == list(range(1, many + 1))
+
+
+async def test_one_that_is_refused_is_refused_alone(lines: Lines) -> None:
+    await lines.redis.set("text", "x")
+    tasks = await waiting(
+        lines,
+        lambda redis: redis.incr("n"),
+        lambda redis: redis.hget("text", "field"),
+        lambda redis: redis.incr("n"),
+    )
+    await lines.let_go()
+    first, refused, last = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (first, last) == (1, 2)
+    assert isinstance(refused, ResponseError)
+    assert "WRONGTYPE" in str(refused)
+
+
+async def test_whoever_stops_waiting_disturbs_nobody(lines: Lines) -> None:
+    tasks = await waiting(lines, *(lambda redis: redis.incr("n") for _ in range(3)))
+    tasks[1].cancel()
+    await lines.let_go()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(found[1], asyncio.CancelledError)
+    assert [found[0], found[2]] == [1, 2]
+    assert await lines.redis.get("n") == "2"
+
+
+async def test_a_line_that_breaks_gives_way_to_the_next(lines: Lines) -> None:
+    """Those on it are told; those that wait go on another, and nothing is sent twice."""
+    tasks = await waiting(lines, *(lambda redis: redis.incr("n") for _ in range(5)))
+    await lines.break_off()
+    assert sorted(await asyncio.gather(*tasks)) == [1, 2, 3, 4, 5]
+    assert await lines.batches.send(lambda redis: redis.get("n")) == "5"
+
+
+async def test_what_breaks_a_batch_is_told_to_all_that_were_in_it(lines: Lines) -> None:
+    tasks = await waiting(
+        lines,
+        *(lambda redis: redis.incr("n") for _ in range(3)),
+        lambda redis: redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"),
+        *(lambda redis: redis.incr("n") for _ in range(3)),
+    )
+    before = await lines.calls("incr")
+    await lines.let_go()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert any(isinstance(one, ConnectionError) for one in found[3:])
+    assert await lines.calls("incr") - before <= 6
+    assert await lines.batches.send(lambda redis: redis.ping())
