@@ -29,6 +29,7 @@ from service.settings import Settings
 
 _QUIET = ("uvicorn", "uvicorn.error", "arq", "redis", "asyncio", "httpx", "httpcore", "anthropic", "openai")
 _SILENT = ("uvicorn.access",)
+_LATE_S = 0.005
 
 
 def set_up_logs(settings: Settings, process: str) -> None:
@@ -57,16 +58,16 @@ def set_up_logs(settings: Settings, process: str) -> None:
 
 
 class _Lines:
-    """Lines on their way out: those of one turn of the event loop go in one write.
+    """Lines on their way out: those of a few milliseconds go in one write.
 
-    A busy web process writes some lines per turn, and a write costs as much as making the line. A
-    process that is killed loses those of the turn at hand; one that ends does not.
+    A busy web process writes thousands a second, and a write costs as much as making the line. A
+    process that is killed loses those of the last _LATE_S; one that ends does not.
     """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._waiting: list[str] = []
-        self._due = False
+        self._due_in: asyncio.AbstractEventLoop | None = None
         self._lock = Lock()
         atexit.register(self._go)
 
@@ -75,19 +76,19 @@ class _Lines:
             self._waiting.append(text)
 
     def flush(self) -> None:
-        """Out with them: when this turn is over, or at once where there is no loop."""
+        """Out with them: in a moment, or at once where there is no loop."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self._go()
             return
-        if not self._due:
-            self._due = True
-            loop.call_soon(self._go)
+        if self._due_in is not loop:  # one that was closed before the moment came does not count
+            self._due_in = loop
+            loop.call_later(_LATE_S, self._go)
 
     def _go(self) -> None:
         with self._lock:
-            text, self._due = "".join(self._waiting), False
+            text, self._due_in = "".join(self._waiting), None
             self._waiting.clear()
         if text:
             self._out.write(text)

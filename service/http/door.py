@@ -40,6 +40,7 @@ from service.records.tokens import Permit
 from service.records.tokens import Scope as TokenScope
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,100}")
+_CLOSES = (b"connection", b"close")
 _NOTHING = Nothing()
 _ANYBODY = Permit()
 
@@ -68,6 +69,8 @@ class Door:
         facts: dict[str, Any] = {"method": scope["method"], "route": None, "request_id": request_id}
         response = await self._answer(scope, receive, headers, facts)
         response.raw_headers.append((b"x-request-id", request_id.encode()))
+        if self._ending.is_set():  # this connection takes no further request
+            response.raw_headers.append(_CLOSES)
         streamed = isinstance(response, EventStream)
         if streamed:
             await self._stream(response, facts["route"], scope, receive, send)

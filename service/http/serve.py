@@ -12,7 +12,7 @@ from types import FrameType
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from service.entry import one_line_errors, settings_or_exit
 from service.http.app import create_app
@@ -52,7 +52,7 @@ async def _serve(app: ASGIApp, settings: Settings, listener: socket.socket, endi
             port=port,
             risk="as long as there are no tokens, anybody who reaches it can read and change every block",
         )
-    await _Server(_config(_closing(app, ending)), ending).serve(sockets=[listener])
+    await _Server(_config(app), ending).serve(sockets=[listener])
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
@@ -67,20 +67,6 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_STREAMS_END_S,
     )
-
-
-def _closing(app: ASGIApp, ending: asyncio.Event) -> ASGIApp:
-    """The app; once it is to stop each answer says that its connection takes no further request."""
-
-    async def serving(scope: Scope, receive: Receive, send: Send) -> None:
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start" and ending.is_set():
-                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
-            await send(message)
-
-        await app(scope, receive, sending)
-
-    return serving
 
 
 class _Server(uvicorn.Server):

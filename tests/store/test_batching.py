@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError, ResponseError
 
 from service.store.batching import BATCH_MOST, LINES, Batches
 from service.store.connections import pool_of
+from tests.store.team import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -28,7 +29,11 @@ class Lines:
             asyncio.create_task(self.batches.send(lambda redis: redis.blpop(["gate"], timeout=9)))
             for _ in range(LINES)
         ]
-        await self._so_many(LINES)
+
+        async def held() -> bool:
+            return int((await self._other.info("clients"))["blocked_clients"]) == LINES
+
+        await wait_until("all lines are held up", held)
 
     async def let_go(self) -> None:
         await cast(Awaitable[int], self._other.rpush("gate", *"x" * LINES))
@@ -38,10 +43,6 @@ class Lines:
         await self._other.client_kill_filter(skipme=True)
         found = await asyncio.gather(*self._held, return_exceptions=True)
         assert all(isinstance(one, ConnectionError) for one in found)
-
-    async def _so_many(self, waiting: int) -> None:
-        while (await self._other.info("clients"))["blocked_clients"] < waiting:
-            await asyncio.sleep(0.005)
 
     async def calls(self, command: str) -> int:
         told = await self._other.info("commandstats")
