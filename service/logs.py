@@ -18,6 +18,7 @@ import atexit
 import json
 import logging
 import sys
+import time
 from threading import Lock
 from typing import TextIO, cast
 
@@ -44,7 +45,7 @@ def set_up_logs(settings: Settings, process: str) -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper("iso" if json_lines else "%H:%M:%S", utc=json_lines),
+        _Stamp() if json_lines else structlog.processors.TimeStamper("%H:%M:%S", utc=False),
         name_process,
     ]
     rendering = _json_lines() if json_lines else _readable_lines()
@@ -93,6 +94,22 @@ class _Lines:
         if text:
             self._out.write(text)
             self._out.flush()
+
+
+class _Stamp:
+    """The time as ISO 8601 in UTC. Its seconds are written out once for all lines of a second."""
+
+    def __init__(self) -> None:
+        self._last = (0, "")
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        now, rest = divmod(time.time_ns() // 1000, 1_000_000)
+        second, text = self._last
+        if second != now:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+            self._last = (now, text)
+        event["timestamp"] = f"{text}.{rest:06d}Z"
+        return event
 
 
 def _json_lines() -> list[Processor]:

@@ -1,7 +1,9 @@
 """Record: the frozen base of all records, with time and paging."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -39,13 +41,26 @@ def unchecked(model: type[Model], values: Mapping[str, Any]) -> Model:
     Checking them again is most of what reading a block costs. Each field has to be there, as its type says;
     what is no field is left out. (`model_construct` without its questions: no aliases, no defaults.)
     """
+    names, of, told = _shape(model)
     made = model.__new__(model)
-    fields = model.__pydantic_fields__
-    object.__setattr__(made, "__dict__", {name: values[name] for name in fields})
-    object.__setattr__(made, "__pydantic_fields_set__", set(fields))
+    object.__setattr__(made, "__dict__", dict(zip(names, of(values), strict=True)))
+    object.__setattr__(made, "__pydantic_fields_set__", told)
     object.__setattr__(made, "__pydantic_extra__", None)
     object.__setattr__(made, "__pydantic_private__", None)
     return made
+
+
+@cache
+def _shape(model: type[BaseModel]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], set[str]]:
+    """The names of its fields, what takes their values in that order, and the names as pydantic keeps them.
+
+    The set is shared: whoever copies a model copies it, and a frozen model adds nothing to it.
+    """
+    names = tuple(model.__pydantic_fields__)
+    if len(names) == 1:
+        (name,) = names
+        return names, lambda values: (values[name],), {name}
+    return names, itemgetter(*names), set(names)
 
 
 class Page(Record):
