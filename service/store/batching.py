@@ -16,10 +16,10 @@ from redis.asyncio import Redis
 Command = Callable[[Any], Any]
 """Makes its call on what it is given: the client, or a pipeline of it."""
 
-LINES = 2
+LINES = 4
 """Batches under way. With one alone the store and this process would wait for each other; a connection
 that has gone silent must not hold up everybody; and more than two make batches shorter."""
-BATCH_MOST = 100
+BATCH_MOST = 8
 
 _Waiting = tuple[Command, asyncio.Future[Any]]
 
@@ -68,16 +68,26 @@ class Batches:
             command(pipe)
         try:
             found = await pipe.execute(raise_on_error=False)
+        except UnicodeError as error:  # one of them holds half a character, and nothing was sent
+            if len(batch) > 1:
+                for one in batch:
+                    await self._send_together([one])
+                return
+            found = [error]
         except Exception as error:  # noqa: BLE001, everybody who waits is told
             found = [error] * len(batch)
         except BaseException:  # the event loop ends
             for _, answer in batch:
                 answer.cancel()
             raise
-        for (_, answer), one in zip(batch, found, strict=True):
-            if answer.done():
-                continue
-            if isinstance(one, Exception):
-                answer.set_exception(one)
-            else:
-                answer.set_result(one)
+        for (_, answer), reply in zip(batch, found, strict=True):
+            _tell(answer, reply)
+
+
+def _tell(answer: "asyncio.Future[Any]", reply: object) -> None:
+    if answer.done():  # nobody waits for it any more
+        return
+    if isinstance(reply, Exception):
+        answer.set_exception(reply)
+    else:
+        answer.set_result(reply)

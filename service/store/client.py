@@ -83,15 +83,13 @@ class StoreClient:
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = load(name)
-        # As bytes: a text that is none (half a character) is its own caller's error, not that of a batch.
-        texts = [str(arg).encode() for arg in args]
         send = self._confirmed if script.writes else self._batches.send
 
         async def evaluate() -> Any:
             try:
-                return await send(lambda redis: redis.evalsha(script.sha, len(keys), *keys, *texts))
+                return await send(lambda redis: redis.evalsha(script.sha, len(keys), *keys, *args))
             except NoScriptError:
-                return await send(lambda redis: redis.eval(script.source, len(keys), *keys, *texts))
+                return await send(lambda redis: redis.eval(script.source, len(keys), *keys, *args))
 
         return await self._guard(evaluate)
 

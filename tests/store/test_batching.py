@@ -104,6 +104,19 @@ async def test_one_that_is_refused_is_refused_alone(lines: Lines) -> None:
     assert "WRONGTYPE" in str(refused)
 
 
+async def test_half_a_character_is_refused_alone(lines: Lines) -> None:
+    tasks = await waiting(
+        lines,
+        lambda redis: redis.incr("n"),
+        lambda redis: redis.set("text", "\ud83d"),
+        lambda redis: redis.incr("n"),
+    )
+    await lines.let_go()
+    first, refused, last = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (first, last) == (1, 2)
+    assert isinstance(refused, UnicodeError)
+
+
 async def test_whoever_stops_waiting_disturbs_nobody(lines: Lines) -> None:
     tasks = await waiting(lines, *(lambda redis: redis.incr("n") for _ in range(3)))
     tasks[1].cancel()
