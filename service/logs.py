@@ -19,8 +19,9 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from threading import Lock
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
 from pydantic_core import PydanticSerializationError, to_json
@@ -45,39 +46,50 @@ def set_up_logs(settings: Settings, process: str) -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        _Stamp() if json_lines else structlog.processors.TimeStamper("%H:%M:%S", utc=False),
+        _stamp if json_lines else structlog.processors.TimeStamper("%H:%M:%S", utc=False),
         name_process,
     ]
     rendering = _json_lines() if json_lines else _readable_lines()
+    lines = _Lines(sys.stderr, rendering)
     structlog.configure(
-        processors=[*shared, *rendering],
+        processors=[*shared, _as_it_is],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Lines(sys.stderr))),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
     _route_standard_library(shared, rendering, level)
 
 
-class _Lines:
-    """Lines on their way out: those of a few milliseconds go in one write.
+def _stamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["timestamp"] = time.time_ns()
+    return event
 
-    A busy web process writes thousands a second, and a write costs as much as making the line. A
-    process that is killed loses those of the last _LATE_S; one that ends does not.
+
+def _as_it_is(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[tuple[EventDict], EventDict]:
+    return (event,), {}
+
+
+class _Lines:
+    """The logger below: events become lines on their way out, those of a few milliseconds at once.
+
+    A busy web process has thousands a second. One by one each line costs four times as much, and its
+    write as much again. A process that is killed loses those of the last _LATE_S; one that ends does not.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, rendering: Sequence[Processor]) -> None:
         self._out = out
-        self._waiting: list[str] = []
+        self._rendering = rendering
+        self._waiting: list[EventDict | str] = []
         self._due_in: asyncio.AbstractEventLoop | None = None
         self._lock = Lock()
         atexit.register(self._go)
 
-    def write(self, text: str) -> None:
+    def info(self, event: EventDict) -> None:
+        """Out with it: in a moment, or at once where there is no loop."""
+        # What is being raised is known only now.
+        what = self._line(event) if event.get("exc_info") else event
         with self._lock:
-            self._waiting.append(text)
-
-    def flush(self) -> None:
-        """Out with them: in a moment, or at once where there is no loop."""
+            self._waiting.append(what)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -87,33 +99,41 @@ class _Lines:
             self._due_in = loop
             loop.call_later(_LATE_S, self._go)
 
+    debug = warning = error = critical = info
+
     def _go(self) -> None:
         with self._lock:
-            text, self._due_in = "".join(self._waiting), None
-            self._waiting.clear()
-        if text:
-            self._out.write(text)
+            waiting, self._waiting, self._due_in = self._waiting, [], None
+        if waiting:
+            lines = [one if isinstance(one, str) else self._line(one) for one in waiting]
+            self._out.write("\n".join([*lines, ""]))
             self._out.flush()
 
+    def _line(self, event: EventDict) -> str:
+        told: Any = event
+        for processor in self._rendering:
+            told = processor(self, "", told)
+        return cast(str, told)
 
-class _Stamp:
-    """The time as ISO 8601 in UTC. Its seconds are written out once for all lines of a second."""
+
+class _Times:
+    """Moments as ISO 8601 in UTC; a second is written out once for all lines of it."""
 
     def __init__(self) -> None:
         self._last = (0, "")
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        now, rest = divmod(time.time_ns() // 1000, 1_000_000)
-        second, text = self._last
-        if second != now:
-            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-            self._last = (now, text)
+        second, rest = divmod(event["timestamp"] // 1000, 1_000_000)
+        of, text = self._last
+        if of != second:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._last = (second, text)
         event["timestamp"] = f"{text}.{rest:06d}Z"
         return event
 
 
 def _json_lines() -> list[Processor]:
-    return [structlog.processors.format_exc_info, _as_json]
+    return [_Times(), structlog.processors.format_exc_info, _as_json]
 
 
 def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

@@ -12,6 +12,7 @@ import structlog
 
 from service.logs import set_up_logs
 from service.settings import Settings
+from tests.store.team import wait_until
 
 log = structlog.get_logger()
 
@@ -148,7 +149,7 @@ def test_a_line_holds_whatever_it_is_given(capsys: Output) -> None:
 
 
 @pytest.mark.anyio
-async def test_lines_of_one_turn_of_the_loop_are_one_write_and_none_waits_longer(
+async def test_lines_of_a_few_milliseconds_are_one_write(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Counting(io.StringIO):
@@ -164,8 +165,37 @@ async def test_lines_of_one_turn_of_the_loop_are_one_write_and_none_waits_longer
     log.info("request.answered", status=200)
     log.info("request.answered", status=404)
     assert out.getvalue() == ""
-    await asyncio.sleep(0)
+
+    async def written() -> bool:
+        return out.writes > 0
+
+    await wait_until("the lines are written", written)
     assert [json.loads(line)["status"] for line in out.getvalue().splitlines()] == [200, 404]
     assert out.writes == 1
     await asyncio.to_thread(log.info, "step.answered")
     assert json.loads(out.getvalue().splitlines()[-1])["event"] == "step.answered"
+
+
+def test_what_waited_in_a_loop_that_was_closed_comes_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def saying(event: str, then: float = 0) -> None:
+        log.info(event)
+        await asyncio.sleep(then)
+
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
+    set_up_logs(Settings(), "web")
+    asyncio.run(saying("first"))
+    asyncio.run(saying("second", 0.1))
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["first", "second"]
+
+
+@pytest.mark.parametrize("json_logs", [True, False])
+@pytest.mark.anyio
+async def test_a_traceback_is_kept_until_it_is_written(json_logs: bool, capsys: Output) -> None:
+    set_up_logs(Settings(json_logs=json_logs), "web")
+    try:
+        raise LookupError("nothing there")
+    except LookupError:
+        log.exception("edit.failed")
+    await asyncio.sleep(0.05)
+    assert "LookupError: nothing there" in capsys.readouterr().err

@@ -72,14 +72,14 @@ async def waiting(lines: Lines, *commands: Any) -> list[asyncio.Task[Any]]:
 
 
 async def test_what_waits_goes_in_one_write_and_each_has_its_own_answer(lines: Lines) -> None:
-    tasks = await waiting(lines, *(lambda redis, n=n: redis.set(f"k{n}", n, get=True) for n in range(50)))
+    tasks = await waiting(lines, *(lambda redis, n=n: redis.set(f"k{n}", n, get=True) for n in range(BATCH_MOST)))
     before = await lines.reads()
     await lines.let_go()
-    assert await asyncio.gather(*tasks) == [None] * 50
+    assert await asyncio.gather(*tasks) == [None] * BATCH_MOST
     assert await lines.reads() - before <= 4  # the pop's end, the batch, and these questions
-    tasks = await waiting(lines, *(lambda redis, n=n: redis.get(f"k{n}") for n in range(50)))
+    tasks = await waiting(lines, *(lambda redis, n=n: redis.get(f"k{n}") for n in range(BATCH_MOST)))
     await lines.let_go()
-    assert await asyncio.gather(*tasks) == [str(n) for n in range(50)]
+    assert await asyncio.gather(*tasks) == [str(n) for n in range(BATCH_MOST)]
 
 
 async def test_a_longer_queue_goes_in_several_batches(lines: Lines) -> None:
