@@ -72,7 +72,9 @@ async def waiting(lines: Lines, *commands: Any) -> list[asyncio.Task[Any]]:
 
 
 async def test_what_waits_goes_in_one_write_and_each_has_its_own_answer(lines: Lines) -> None:
-    tasks = await waiting(lines, *(lambda redis, n=n: redis.set(f"k{n}", n, get=True) for n in range(BATCH_MOST)))
+    tasks = await waiting(
+        lines, *(lambda redis, n=n: redis.set(f"k{n}", n, get=True) for n in range(BATCH_MOST))
+    )
     before = await lines.reads()
     await lines.let_go()
     assert await asyncio.gather(*tasks) == [None] * BATCH_MOST
