@@ -25,7 +25,7 @@ from redis.exceptions import (
 )
 
 from service.errors import StoreUnreachable, Unconfirmed
-from service.store.batching import Batches, Command
+from service.store.batching import READ_LINES, WRITE_LINES, Batches, Command
 from service.store.connections import drop_idle, pool_of
 from service.store.keys import key
 from service.store.scripts import Script, load
@@ -51,7 +51,8 @@ class StoreClient:
 
     def __init__(self, redis: "Redis", replicas: int = 0, wait_ms: int = 1000) -> None:
         self._redis = redis
-        self._batches = Batches(redis)
+        self._reading = Batches(redis, READ_LINES)
+        self._writing = Batches(redis, WRITE_LINES)
         self._replicas = replicas
         self._wait_ms = wait_ms
         self._scripts: dict[str, Script] = {}
@@ -83,7 +84,7 @@ class StoreClient:
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = load(name)
-        send = self._confirmed if script.writes else self._batches.send
+        send = self._confirmed if script.writes else self._reading.send
 
         async def evaluate() -> Any:
             try:
@@ -94,7 +95,7 @@ class StoreClient:
         return await self._guard(evaluate)
 
     async def _read(self, command: Command) -> Any:
-        return await self._guard(lambda: self._batches.send(command))
+        return await self._guard(lambda: self._reading.send(command))
 
     async def _write(self, command: Command) -> Any:
         return await self._guard(lambda: self._confirmed(command))
@@ -105,7 +106,7 @@ class StoreClient:
         On one connection: WAIT speaks of what its own connection wrote last.
         """
         if self._replicas == 0:
-            return await self._batches.send(command)
+            return await self._writing.send(command)
         pipe = self._redis.pipeline(transaction=False)
         command(pipe)
         pipe.execute_command("WAIT", self._replicas, self._wait_ms)

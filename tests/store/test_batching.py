@@ -8,11 +8,14 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError, ResponseError
 
-from service.store.batching import BATCH_MOST, LINES, Batches
+from service.store.batching import BATCH_MOST, PATIENCE_S, Batches
 from service.store.connections import pool_of
 from tests.store.team import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+
+LINES = 2
 
 
 class Lines:
@@ -20,7 +23,7 @@ class Lines:
 
     def __init__(self, url: str, other: "Redis") -> None:
         self.redis = Redis(connection_pool=pool_of(url, 8))
-        self.batches = Batches(self.redis)
+        self.batches = Batches(self.redis, LINES)
         self._other = other
         self._held: list[asyncio.Task[Any]] = []
 
@@ -135,6 +138,16 @@ async def test_a_line_that_breaks_gives_way_to_the_next(lines: Lines) -> None:
     await lines.break_off()
     assert sorted(await asyncio.gather(*tasks)) == [1, 2, 3, 4, 5]
     assert await lines.batches.send(lambda redis: redis.get("n")) == "5"
+
+
+async def test_lines_that_are_silent_hold_nobody_up(lines: Lines) -> None:
+    tasks = await waiting(lines, *(lambda redis: redis.incr("n") for _ in range(3)))
+    await asyncio.sleep(PATIENCE_S * 1.5)
+    assert not any(task.done() for task in tasks)
+    assert await lines.batches.send(lambda redis: redis.incr("n")) == 4
+    assert await asyncio.gather(*tasks) == [1, 2, 3]
+    await lines.let_go()
+    assert await lines.batches.send(lambda redis: redis.incr("n")) == 5
 
 
 async def test_what_breaks_a_batch_is_told_to_all_that_were_in_it(lines: Lines) -> None:
