@@ -141,6 +141,10 @@ class Agents:
     async def read(self, ws: str, agent_id: str) -> Agent:
         return (await self._store.read_with_rev(ws, agent_id))[0]
 
+    async def type_of(self, ws: str, agent_id: str) -> str | None:
+        """Its type alone, which costs a fraction of reading it; None for an agent that does not exist."""
+        return await self._store.type_of(ws, agent_id)
+
     async def read_many(self, ws: str, agent_ids: Sequence[str]) -> list[Agent]:
         """Those of the agents that exist, in order."""
         return await self._store.read_many(ws, agent_ids)

@@ -4,6 +4,7 @@ Light on purpose: the command line loads it for `--help`.
 """
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ INTERRUPTED = 130
 
 
 def end_in_one_line(message: str, code: int = FAILED) -> NoReturn:
+    for handler in logging.getLogger().handlers:  # what was logged before comes before
+        handler.flush()
     sys.stderr.write(f"blockwire: {' '.join(message.split())}\n")
     raise SystemExit(code)
 

@@ -57,7 +57,7 @@ def set_up_logs(settings: Settings, process: str) -> None:
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
-    _route_standard_library(shared, rendering, level)
+    _route_standard_library(shared, rendering, level, lines)
 
 
 def _stamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -82,7 +82,7 @@ class _Lines:
         self._waiting: list[EventDict | str] = []
         self._due_in: asyncio.AbstractEventLoop | None = None
         self._lock = Lock()
-        atexit.register(self._go)
+        atexit.register(self.flush)
 
     def info(self, event: EventDict) -> None:
         """Out with it: in a moment, or at once where there is no loop."""
@@ -93,15 +93,21 @@ class _Lines:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._go()
+            self.flush()
             return
         if self._due_in is not loop:  # one that was closed before the moment came does not count
             self._due_in = loop
-            loop.call_later(_LATE_S, self._go)
+            loop.call_later(_LATE_S, self.flush)
 
     debug = warning = error = critical = info
 
-    def _go(self) -> None:
+    def write(self, line: str) -> None:
+        """For the standard library's handler, which ends each of its lines with a flush."""
+        with self._lock:
+            self._waiting.append(line.removesuffix("\n"))
+
+    def flush(self) -> None:
+        """Out with all that waits."""
         with self._lock:
             waiting, self._waiting, self._due_in = self._waiting, [], None
         if waiting:
@@ -149,8 +155,10 @@ def _readable_lines() -> list[Processor]:
     return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)]
 
 
-def _route_standard_library(shared: list[Processor], rendering: list[Processor], level: int) -> None:
-    handler = logging.StreamHandler(sys.stderr)
+def _route_standard_library(
+    shared: list[Processor], rendering: list[Processor], level: int, lines: _Lines
+) -> None:
+    handler = logging.StreamHandler(cast(TextIO, lines))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],

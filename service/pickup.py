@@ -1,8 +1,8 @@
 """Pickup: arq's worker with a doorbell in place of polling.
 
 Keys, job format and results are arq's own; the ways to a job and from it are ours:
-one script claims what is due with all that a worker needs to begin, one blocking
-pop waits, one script ends a job. Stock producers, which do not ring, are found
+one blocking pop waits, one script behind it claims what is due with all that a worker
+needs to begin, one script ends a job. Stock producers, which do not ring, are found
 within a second.
 
 The process outlives the queue: while it does not answer, the worker asks again
@@ -25,7 +25,8 @@ from arq.worker import Function, JobExecutionFailed, Retry, Worker
 
 from service.errors import StoreUnreachable
 from service.queue import dumps, loads, queue_of
-from service.store.queue import ClaimedJob, QueueStore
+from service.records.ids import new_id
+from service.store.queue import Claimed, ClaimedJob, QueueStore
 
 log = structlog.get_logger()
 
@@ -62,9 +63,12 @@ class DoorbellWorker(Worker):
             ctx=ctx,
         )
         self._queue_store = store
+        self._name = new_id("claims")
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
         """A slot became free, or none is to be waited for."""
+        self._wait_s = 0.0
+        """How long to wait for the bell before the next look; 0 where there may be more than was claimed."""
 
     def ask_to_stop(self) -> None:
         """No new job is taken; `main` returns when it has noticed. Jobs under way go on."""
@@ -82,34 +86,45 @@ class DoorbellWorker(Worker):
                     pause = 0.1
                 except StoreUnreachable as failure:
                     log.warning("queue.lost", error=str(failure), retry_s=pause)
+                    self._wait_s = 0.0
                     await asyncio.wait({stopping}, timeout=pause)
                     pause = min(2 * pause, LONGEST_PAUSE_S)
         finally:
             stopping.cancel()
             with contextlib.suppress(StoreUnreachable):
-                await self._queue_store.ring(self.queue_name)
+                await self._queue_store.release(self.queue_name, self._name, self.tasks)
 
     async def _turn(self, stopping: "asyncio.Task[Any]") -> None:
-        """Starts what is due and waits until something may have changed."""
+        """Starts what is due, once the bell has rung if nothing was left."""
         free = self.max_jobs - self.job_counter
         if free == 0:
             self._freed.clear()
             await self._freed.wait()
             return
-        claimed = await self._queue_store.claim(self.queue_name, free)
+        if self._wait_s:
+            claimed = await self._claimed_at_ring(free, stopping)
+            if claimed is None:
+                return
+        else:
+            claimed = await self._queue_store.claim(self.queue_name, free, self._name)
         for job in claimed.jobs:
             if job.id not in self.tasks:
                 await self._start(job)
-        if claimed.jobs:
-            return
         due_s = FALLBACK_S if claimed.next_due_ms is None else claimed.next_due_ms / 1000
-        bell = asyncio.create_task(self._queue_store.wait(self.queue_name, min(FALLBACK_S, max(0.01, due_s))))
-        await asyncio.wait({bell, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if bell.done():
-            bell.result()
-        else:
-            bell.cancel()
-            await asyncio.wait({bell})
+        # Who took as many as he could looks at once for more; from here on whoever puts a job rings.
+        self._wait_s = 0.0 if len(claimed.jobs) == free else min(FALLBACK_S, max(0.01, due_s))
+
+    async def _claimed_at_ring(self, most: int, stopping: "asyncio.Task[Any]") -> Claimed | None:
+        """None when the worker is to stop."""
+        claiming = asyncio.create_task(
+            self._queue_store.claim_at_ring(self.queue_name, most, self._name, self._wait_s)
+        )
+        await asyncio.wait({claiming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if claiming.done():
+            return claiming.result()
+        claiming.cancel()
+        await asyncio.wait({claiming})
+        return None
 
     async def _start(self, job: ClaimedJob) -> None:
         await self.sem.acquire()

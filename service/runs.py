@@ -5,7 +5,7 @@ Elsewhere: how one begins (messages.py); how workers carry it (leases.py).
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from time import monotonic
 from typing import Any, Literal
 
@@ -26,6 +26,8 @@ BEGUN_WITHIN_S = 600.0
 """A waiter gives up on a run that no worker has begun for so long; the run stays where it is."""
 LOOK_AGAIN_S = 5.0
 """A waiter looks for itself this often, should a ring ever be lost."""
+
+Rings = asyncio.Queue[str | None]
 
 
 class Runs:
@@ -80,15 +82,28 @@ class Runs:
 
         Listens before it looks, so that no end falls between. Raises NotBegun for one that no worker takes.
         """
+        async with self.listening(ws, run_id) as rings:
+            return await self._ended(ws, run_id, rings)
+
+    def listening(self, ws: str, run_id: str) -> AbstractAsyncContextManager[Rings]:
+        """What rings for a run from now on; for `wait_on`."""
+        return self._bell.listen(key(ws, "output"), run_id)
+
+    async def wait_on(self, ws: str, begun: Run, rings: Rings) -> tuple[Run, list[Message]]:
+        """As `wait`, for whoever was listening before the run was read: it is looked at when it has rung."""
+        if begun.status in OPEN:
+            await self._rung(rings, _is_over)
+        return await self._ended(ws, begun.id, rings)
+
+    async def _ended(self, ws: str, run_id: str, rings: Rings) -> tuple[Run, list[Message]]:
         patient_until = monotonic() + BEGUN_WITHIN_S
-        async with self._bell.listen(key(ws, "output"), run_id) as rings:
-            while True:
-                run, messages = await self._store.told(ws, run_id)
-                if run.status not in OPEN:
-                    return run, messages
-                if run.status == "created" and monotonic() > patient_until:
-                    raise NotBegun(run_id, BEGUN_WITHIN_S)
-                await self._rung(rings, lambda ring: not ring.endswith(" running"))
+        while True:
+            run, messages = await self._store.told(ws, run_id)
+            if run.status not in OPEN:
+                return run, messages
+            if run.status == "created" and monotonic() > patient_until:
+                raise NotBegun(run_id, BEGUN_WITHIN_S)
+            await self._rung(rings, _is_over)
 
     async def open_ids(self, ws: str, agent_id: str) -> list[str]:
         """The runs of an agent that have not ended, in the order they are carried."""
@@ -159,9 +174,13 @@ class Runs:
         return await self._store.change_step(ws, step_id, feedback=feedback, **more)
 
     @staticmethod
-    async def _rung(rings: "asyncio.Queue[str | None]", matters: Callable[[str], bool]) -> None:
+    async def _rung(rings: Rings, matters: Callable[[str], bool]) -> None:
         """Until it is time to look. Not by `wait_for`: a ring may cost it a cancellation that comes then."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_AGAIN_S):
                 while (ring := await rings.get()) is not None and not matters(ring):
                     pass
+
+
+def _is_over(ring: str) -> bool:
+    return not ring.endswith(" running")

@@ -52,6 +52,7 @@ class Asker:
             except ModelError as refusal:
                 if refusal.type != "llm_context_window":
                     raise
+                await transcript.opened()
                 if self._compactor.prompt_alone_is_too_long(transcript):
                     raise ModelError(PROMPT_TOO_LONG, PROMPT_TOO_LONG_WORDS, refusal.detail) from refusal
                 if not left or not await self._compactor.make_room(lease, transcript, REFUSED):

@@ -147,12 +147,14 @@ class Loop:
         """Step after step, to the end of the run."""
         transcript = await gather(self._service, lease, open_run)
         if open_run.run.errand is not None:
+            await transcript.opened()
             await self._errands.carry(lease, transcript)
             return
         stop = open_run.stop
         only_noted = stop is not None  # whoever had it before us may have made room, and not ended the run
         while True:
             if self._compactor.is_due(transcript):
+                await transcript.opened()
                 await self._make_room(lease, transcript)
                 only_noted = stop is not None
             if stop is not None:

@@ -79,6 +79,7 @@ class Stepper:
             transcript.results = {}
         run = transcript.run
         if run.step_count == 0 and request_answered(run) is not None:
+            await transcript.opened()
             step = answering(run, transcript.request)
             if step.reply is None:
                 text = "the request that this run answers is gone; send plain messages"
@@ -105,6 +106,8 @@ class Stepper:
             return step, failure.as_run_error()
         except (Invalid, UnknownModel) as refusal:
             return step, RunError(type="llm_bad_request", message=str(refusal))
+        finally:
+            await transcript.opened()
         step = answered(transcript, step, reply)
         step = step.model_copy(update={"model_ns": time.perf_counter_ns() - began})
         if reply.tool_calls:  # an answer without calls is stored with its step, in one act

@@ -6,6 +6,7 @@ is taken over by another worker is gathered to the same transcript: ids of input
 messages are derived from the run, notes are stored with it.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -56,6 +57,14 @@ class Transcript:
     """block id -> the version its calls were made for, until one of them shows a later one."""
     words: dict[str, CallAnswer] = field(default_factory=dict)
     """By call, what the caller said to that request."""
+    opening: "asyncio.Task[None] | None" = None
+    """The storing of what the run starts from; it need not be over when the first model call begins."""
+
+    async def opened(self) -> None:
+        """Until it is over. Before anything else of the run is stored. Raises LeaseLost, StoreUnreachable."""
+        if self.opening is not None:
+            opening, self.opening = self.opening, None
+            await opening
 
     def input(self) -> list[Message]:
         return input_of(self.run)
@@ -97,8 +106,10 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     ws, run = lease.workspace, open_run.run
     agent, context = open_run.material.agent, open_run.material.context
     prompt, seen = open_run.prompt, dict(open_run.seen)
+    message_0: Message | None = None
     if prompt is None:
-        run, prompt, seen = await _open(service, lease, open_run)
+        run, prompt, seen = await _begun(service, ws, open_run)
+        message_0 = await opening_prompt(service, ws, agent.id, context, prompt)
         blocks = open_run.material.blocks
     else:
         blocks = await service.blocks.existing(ws, list(seen))
@@ -136,6 +147,9 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
         transcript.knew = dict(requests[0].knew) if requests else {}
     for note in open_run.material.notes:
         _place(transcript.messages, note)
+    if message_0 is not None:
+        opening = service.leases.open_run(lease, run, prompt, seen, message_0)
+        transcript.opening = asyncio.create_task(opening)
     return transcript
 
 
@@ -155,8 +169,8 @@ async def _tools_of(service: Service, ws: str, agent: Agent) -> dict[str, Tool]:
     return {tool.name: tool for tool in await service.agent_tools.of(ws, agent) if offered(tool)}
 
 
-async def _open(service: Service, lease: Lease, open_run: OpenRun) -> tuple[Run, str, dict[str, int]]:
-    """Compiles the prompt from the blocks as they were read with the run and stores it; their versions."""
+async def _begun(service: Service, ws: str, open_run: OpenRun) -> tuple[Run, str, dict[str, int]]:
+    """The run with its input, the prompt from the blocks as they were read with it, and their versions."""
     agent, blocks = open_run.material.agent, open_run.material.blocks
     prompt = service.agents.compile(agent, blocks)
     seen = {block.id: block.version for block in blocks}
@@ -164,11 +178,9 @@ async def _open(service: Service, lease: Lease, open_run: OpenRun) -> tuple[Run,
     if open_run.causes:
         depth = _depth(run, open_run.causes)
         shown = set(seen) if type_of(agent.agent_type).memory_in_prompt else set()
-        text = await wake_message(service, lease.workspace, open_run.causes, shown, open_run.over)
+        text = await wake_message(service, ws, open_run.causes, shown, open_run.over)
         run = run.model_copy(update={"messages": [text], "depth": depth})
         service.metrics.wakeups.add("begun")
-    message_0 = await opening_prompt(service, lease.workspace, agent.id, open_run.material.context, prompt)
-    await service.leases.open_run(lease, run, prompt, seen, message_0)
     return run, prompt, seen
 
 

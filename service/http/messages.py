@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from service.addresses import check_address, may_be_private
-from service.errors import NotFound, NothingActive, PendingApproval
+from service.errors import NothingActive, PendingApproval
 from service.http.answers import json_answer
 from service.http.calls import Call, Nothing
 from service.http.errors import ModelFailed, WrongMethod
@@ -62,11 +62,14 @@ async def send(call: Call[Nothing, SendRequest]) -> Response:
     agent_id = call.path["agent_id"]
     messages, options = new_messages(call.body), run_options(call.body)
     run_id = await run_id_for(call, messages, "messages.create")
-    begun = await call.service.messages.send(
-        call.ws, agent_id, messages, options, run_id=run_id, priority=call.body.priority
-    )
-    view = await view_of(call, agent_id, begun.options)  # while its worker is at work
-    run, stored = await call.while_connected(call.service.runs.wait(call.ws, begun.id))
+    runs = call.service.runs
+    async with runs.listening(call.ws, run_id) as rings:
+        begun = await call.service.messages.send(
+            call.ws, agent_id, messages, options, run_id=run_id, priority=call.body.priority
+        )
+        view = await view_of(call, agent_id, begun.options)  # while its worker is at work
+        ending = runs.wait_on(call.ws, begun, rings) if begun.id == run_id else runs.wait(call.ws, begun.id)
+        run, stored = await call.while_connected(ending)
     if run.error is not None and run.error.type.startswith("llm_"):
         raise ModelFailed(run.error)
     return json_answer(letta_response(run, _produced(run, stored, view)))
@@ -237,10 +240,7 @@ async def _page_before(page: Page, some: Callable[[Page], Awaitable[list[Message
 
 async def view_of(call: Call[Any, Any], agent_id: str, options: RunOptions) -> View:
     """How the sender of a run wants to see its messages."""
-    try:
-        agent_type = (await call.service.agents.read(call.ws, agent_id)).agent_type
-    except NotFound:
-        agent_type = ""
+    agent_type = await call.service.agents.type_of(call.ws, agent_id) or ""
     return View(inner_monologue=has_inner_monologue(agent_type), **vars(options))
 
 

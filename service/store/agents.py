@@ -118,6 +118,10 @@ class AgentStore:
     async def exists(self, ws: str, agent_id: str) -> bool:
         return await self._store.score(key(ws, "agents"), agent_id) is not None
 
+    async def type_of(self, ws: str, agent_id: str) -> str | None:
+        record = await self._store.field(key(ws, "agent", agent_id), "record")
+        return None if record is None else json.loads(record)["agent_type"]
+
     async def read_with_rev(self, ws: str, agent_id: str) -> tuple[Agent, str]:
         """The agent, and the number that an update must still find."""
         hash, context = await self._store.together(

@@ -1,11 +1,12 @@
 """The queue in the store: arq's own keys and job format, with a doorbell in place of polling.
 
 One script queues a job and rings, one claims what is due; in between a worker
-sleeps in a blocking pop. Stock arq producers, which do not ring, are found by
-the pop's time-out. Elsewhere: what jobs there are (service/queue.py).
+sleeps in a blocking pop. The claim is sent along with the pop, behind it: the store carries it
+out when the bell has rung, and the worker is woken with its jobs. Stock arq producers, which do not
+ring, are found by the pop's time-out. Elsewhere: what jobs there are (service/queue.py).
 """
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -59,6 +60,7 @@ class QueueStore:
         self._put = load("queue_put")
         self._claim = load("queue_claim")
         self._end = load("queue_end")
+        self._release = load("queue_release")
         self._waits = load("queue_waits")
 
     async def put(self, queue: str, job_id: str, job: bytes, *, delay_ms: int = 0, expires_ms: int) -> bool:
@@ -66,14 +68,37 @@ class QueueStore:
         keys = [queue, self._names.job + job_id, bell_of(queue)]
         return bool(await self._run(self._put, keys, [job_id, job, delay_ms, expires_ms]))
 
-    async def claim(self, queue: str, most: int) -> Claimed:
+    async def claim(self, queue: str, most: int, worker: str) -> Claimed:
+        """What is due now. `worker`: whose claims they are."""
+        keys, args = self._claiming(queue, most, worker)
+        return _claimed(await self._run(self._claim, keys, args))
+
+    async def claim_at_ring(self, queue: str, most: int, worker: str, seconds: float) -> Claimed:
+        """What is due when the bell rings, or when the time is over. One round trip.
+
+        Whoever is cancelled here may have claims that nobody knows of: see `release`.
+        """
+        keys, args = self._claiming(queue, most, worker)
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.blpop([bell_of(queue)], timeout=cast(int, seconds))
+        pipe.evalsha(self._claim.sha, len(keys), *keys, *args)
+        with answering():
+            rung, reply = await pipe.execute(raise_on_error=False)
+            if isinstance(reply, NoScriptError):
+                return await self.claim(queue, most, worker)
+            for found in (rung, reply):
+                if isinstance(found, Exception):
+                    raise found
+        return _claimed(reply)
+
+    def _claiming(self, queue: str, most: int, worker: str) -> tuple[list[str], list[Any]]:
         prefixes = [self._names.in_progress, self._names.job, self._names.tries]
-        reply = await self._run(self._claim, [queue, bell_of(queue)], [most, CLAIM_MS, *prefixes])
-        jobs = [
-            ClaimedJob(reply[i].decode(), int(float(reply[i + 1])), reply[i + 2], reply[i + 3])
-            for i in range(1, len(reply), 4)
-        ]
-        return Claimed(jobs, reply[0] if reply[0] >= 0 else None)
+        return [queue, bell_of(queue)], [most, CLAIM_MS, *prefixes, worker]
+
+    async def release(self, queue: str, worker: str, carried: Iterable[str]) -> None:
+        """Gives up a worker's claims on jobs that it does not carry, and rings for the next one."""
+        prefixes = [self._names.in_progress, self._names.tries]
+        await self._run(self._release, [queue, bell_of(queue)], [*prefixes, worker, *carried])
 
     async def end(self, queue: str, job_id: str, result: bytes | None = None, keep_ms: int = 0) -> None:
         """A job is done; its result, if it has one, is kept for so long."""
@@ -85,27 +110,13 @@ class QueueStore:
 
     def _keys_of(self, queue: str, job_id: str) -> list[str]:
         of = self._names
-        return [
-            queue,
-            *(prefix + job_id for prefix in (of.job, of.tries, of.in_progress, of.result)),
-            of.aborts,
-        ]
+        parts = (prefix + job_id for prefix in (of.job, of.tries, of.in_progress, of.result))
+        return [queue, *parts, of.aborts, bell_of(queue)]
 
     async def waiting(self, queue: str) -> tuple[int, int]:
         """How many jobs besides steps wait for a worker, and for how many ms the first has."""
         count, ms = await self._run(self._waits, [queue], [self._names.in_progress])
         return int(count), int(ms)
-
-    async def wait(self, queue: str, seconds: float) -> None:
-        """Until the bell rings, or the time is over."""
-        with answering():
-            await cast(Awaitable[Any], self._redis.blpop([bell_of(queue)], timeout=cast(int, seconds)))
-
-    async def ring(self, queue: str) -> None:
-        """For a worker that stops: its cancelled wait may have swallowed a ring."""
-        with answering():
-            await cast(Awaitable[Any], self._redis.rpush(bell_of(queue), b"1"))
-            await cast(Awaitable[Any], self._redis.ltrim(bell_of(queue), 0, 0))
 
     async def _run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
         with answering():
@@ -122,6 +133,14 @@ def answering() -> Iterator[None]:
         yield
     except (RedisError, OSError) as failure:
         raise StoreUnreachable(f"the queue does not answer: {type(failure).__name__}") from failure
+
+
+def _claimed(reply: Any) -> Claimed:
+    jobs = [
+        ClaimedJob(reply[i].decode(), int(float(reply[i + 1])), reply[i + 2], reply[i + 3])
+        for i in range(1, len(reply), 4)
+    ]
+    return Claimed(jobs, reply[0] if reply[0] >= 0 else None)
 
 
 def bell_of(queue: str) -> str:

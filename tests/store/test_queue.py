@@ -18,6 +18,7 @@ from tests.store.team import wait_until
 pytestmark = pytest.mark.anyio
 
 DAY_MS = 86_400_000
+WORKER = "worker-1"
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -46,7 +47,7 @@ async def rings(redis: "Redis") -> int:
 
 
 async def claimed(queue: QueueStore, most: int) -> list[str]:
-    return [job.id for job in (await queue.claim(QUEUE, most)).jobs]
+    return [job.id for job in (await queue.claim(QUEUE, most, WORKER)).jobs]
 
 
 async def test_a_job_is_queued_once_and_rings_once(queue: QueueStore, redis: "Redis") -> None:
@@ -88,7 +89,7 @@ async def test_a_job_is_due_by_the_stores_clock(queue: QueueStore, redis: "Redis
 async def test_due_jobs_are_claimed_in_order_and_by_one_alone(queue: QueueStore, redis: "Redis") -> None:
     for number in range(3):
         await put(queue, f"job-{number}", delay_ms=number - 5)
-    first = await queue.claim(QUEUE, 10)
+    first = await queue.claim(QUEUE, 10, WORKER)
     assert [job.id for job in first.jobs] == ["job-0", "job-1", "job-2"]
     assert [job.score for job in first.jobs] == [
         int(await redis.zscore(QUEUE, job.id) or 0) for job in first.jobs
@@ -134,7 +135,7 @@ async def test_jobs_all_under_way_ring_nobody(queue: QueueStore, redis: "Redis")
 async def test_a_deferred_job_is_left_and_told_of(queue: QueueStore) -> None:
     await put(queue, "late", delay_ms=5_000)
     await put(queue, "later", delay_ms=9_000)
-    found = await queue.claim(QUEUE, 10)
+    found = await queue.claim(QUEUE, 10, WORKER)
     assert found.jobs == []
     assert found.next_due_ms is not None
     assert 4_000 < found.next_due_ms <= 5_000
@@ -155,20 +156,53 @@ async def test_many_claim_each_job_once(queue: QueueStore) -> None:
     assert sorted(id for part in found for id in part) == sorted(ids)
 
 
-async def test_a_wait_ends_with_a_ring_or_its_time(queue: QueueStore, redis: "Redis") -> None:
+async def test_a_wait_ends_with_a_ring_or_its_time_and_gives_what_is_due(
+    queue: QueueStore, redis: "Redis"
+) -> None:
     began = time.monotonic()
-    await queue.wait(QUEUE, 0.05)
+    assert (await queue.claim_at_ring(QUEUE, 5, WORKER, 0.05)).jobs == []
     assert time.monotonic() - began >= 0.04
-    waiting = asyncio.create_task(queue.wait(QUEUE, 20))
+    waiting = asyncio.create_task(queue.claim_at_ring(QUEUE, 5, WORKER, 20))
+    await asyncio.sleep(0.05)
     await put(queue, "job-1")
-    await asyncio.wait_for(waiting, 10)
+    found = await asyncio.wait_for(waiting, 10)
+    assert [(job.id, job.text) for job in found.jobs] == [("job-1", b"{}")]
     assert await rings(redis) == 0
 
 
-async def test_ringing_leaves_one_ring_at_most(queue: QueueStore, redis: "Redis") -> None:
-    for _ in range(3):
-        await queue.ring(QUEUE)
+async def test_a_wait_is_none_while_the_bell_has_rung(queue: QueueStore, redis: "Redis") -> None:
+    for number in range(3):
+        await put(queue, f"job-{number}", delay_ms=number - 5)
+    found = await asyncio.wait_for(queue.claim_at_ring(QUEUE, 2, WORKER, 20), 10)
+    assert [job.id for job in found.jobs] == ["job-0", "job-1"]
     assert await rings(redis) == 1
+    await redis.delete("arq:in-progress:job-0")
+    await redis.script_flush()
+    found = await asyncio.wait_for(queue.claim_at_ring(QUEUE, 5, WORKER, 20), 10)
+    assert [job.id for job in found.jobs] == ["job-0", "job-2"]
+
+
+async def test_what_a_worker_claimed_and_does_not_carry_is_released(
+    queue: QueueStore, redis: "Redis"
+) -> None:
+    for number in range(4):
+        await put(queue, f"job-{number}", delay_ms=number - 5)
+    assert len((await queue.claim(QUEUE, 3, WORKER)).jobs) == 3
+    assert len((await queue.claim(QUEUE, 1, "another")).jobs) == 1
+    await redis.delete(bell_of(QUEUE))
+    await queue.release(QUEUE, WORKER, ["job-1"])
+    assert await rings(redis) == 1
+    found = await queue.claim(QUEUE, 9, WORKER)
+    assert [(job.id, job.tries) for job in found.jobs] == [("job-0", 1), ("job-2", 1)]
+
+
+async def test_a_job_that_is_put_back_for_now_rings(queue: QueueStore, redis: "Redis") -> None:
+    await put(queue, "job-1")
+    assert await claimed(queue, 1) == ["job-1"]
+    await redis.delete(bell_of(QUEUE))
+    await queue.put_back(QUEUE, "job-1")
+    assert await rings(redis) == 1
+    assert await claimed(queue, 1) == ["job-1"]
 
 
 @pytest.fixture
@@ -202,9 +236,9 @@ async def test_a_queue_that_is_away_is_said_to_be() -> None:
     with pytest.raises(StoreUnreachable, match="queue"):
         await put(queue, "job-1")
     with pytest.raises(StoreUnreachable):
-        await queue.claim(QUEUE, 1)
+        await queue.claim(QUEUE, 1, WORKER)
     with pytest.raises(StoreUnreachable):
-        await queue.wait(QUEUE, 0.1)
+        await queue.claim_at_ring(QUEUE, 1, WORKER, 0.1)
     with pytest.raises(StoreUnreachable):
-        await queue.ring(QUEUE)
+        await queue.release(QUEUE, WORKER, [])
     await away.aclose()

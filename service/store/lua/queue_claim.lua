@@ -2,6 +2,7 @@
 --
 -- KEYS  1 queue (zset)  2 bell (list)
 -- ARGV  1 most to claim  2 ms a claim holds  3 prefix of in-progress keys  4 of jobs  5 of tries
+--       6 whose claims they are
 -- Reply {ms until the next job is due or -1, job id, score, text or '', which try this is, …}
 local TRIES_SECONDS = 88400
 local time = redis.call('TIME')
@@ -14,7 +15,7 @@ while not more do
     local running = ARGV[3] .. due[i]
     if claimed >= most then
       more = more or redis.call('EXISTS', running) == 0
-    elseif redis.call('SET', running, '1', 'NX', 'PX', ARGV[2]) then
+    elseif redis.call('SET', running, ARGV[6], 'NX', 'PX', ARGV[2]) then
       claimed = claimed + 1
       table.insert(reply, due[i])
       table.insert(reply, due[i + 1])

@@ -1,8 +1,8 @@
 -- The end of a job as arq has it: its text, its tries and its place in the queue go, its result stays for a while. One
 -- that is to be tried again keeps them all, and is due then.
 --
--- KEYS  1 queue (zset)  2 job  3 its tries  4 its claim  5 its result  6 jobs to be aborted (zset)
--- ARGV  1 job id  2 ms until it is due again, 0 to leave it where it stands, or '' if it is done
+-- KEYS  1 queue (zset)  2 job  3 its tries  4 its claim  5 its result  6 jobs to be aborted (zset)  7 bell (list)
+-- ARGV  1 job id  2 ms until it is due again, 0 for now, or '' if it is done
 --       3 result, or ''  4 ms the result is kept
 -- Reply 1
 redis.call('DEL', KEYS[4])
@@ -11,7 +11,9 @@ if ARGV[2] == '' then
   redis.call('ZREM', KEYS[1], ARGV[1])
   redis.call('ZREM', KEYS[6], ARGV[1])
   if ARGV[3] ~= '' then redis.call('SET', KEYS[5], ARGV[3], 'PX', ARGV[4]) end
-elseif ARGV[2] ~= '0' then
+elseif ARGV[2] == '0' then
+  if redis.call('LLEN', KEYS[7]) == 0 then redis.call('RPUSH', KEYS[7], '1') end
+else
   local time = redis.call('TIME')
   local due = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + tonumber(ARGV[2])
   redis.call('ZADD', KEYS[1], 'XX', string.format('%.0f', due), ARGV[1])

@@ -83,7 +83,7 @@ async def test_a_store_that_fails_before_the_message_is_sent_leaves_no_run(
     async def away(*_: object) -> None:
         raise StoreUnreachable("the store does not answer")
 
-    monkeypatch.setattr(bench.service.agents, "read", away)
+    monkeypatch.setattr(bench.service.agents, "type_of", away)
     async with listening(app, f"/v1/agents/{agent.id}/messages/stream", {"input": "x"}, LOCAL) as listener:
         await asyncio.wait_for(listener.task, DEADLINE_S)
     assert listener.status == 503
