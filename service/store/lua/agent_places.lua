@@ -5,14 +5,10 @@
 -- include: filing
 local MOVING = {'updated_at', 'last_run_completion'}
 
-local function agent_shelf(agent)
-  return shelf(redis.call('HGET', K.agent(agent), 'hidden'), '')
-end
-
 local function agent_places(agent)
-  local hash = redis.call('HMGET', K.agent(agent), 'places', 'identity_ids', 'last_stop_reason')
+  local hash = redis.call('HMGET', K.agent(agent), 'places', 'identity_ids', 'last_stop_reason', 'hidden')
   if not hash[1] then return {} end
-  local on = agent_shelf(agent)
+  local on = shelf(hash[4], '')
   local places = {}
   for _, place in ipairs(cjson.decode(hash[1])) do table.insert(places, on .. place) end
   for _, identity in ipairs(cjson.decode(hash[2] or '[]')) do table.insert(places, on .. 'identity:' .. identity) end
@@ -26,16 +22,23 @@ end
 
 local function agent_times(agent)
   local times = {}
-  if redis.call('HEXISTS', K.agent(agent), 'places') == 0 then return times end
-  local on = agent_shelf(agent)
-  for _, name in ipairs(MOVING) do
-    local at = redis.call('HGET', K.agent(agent), name) or '0'
+  local hash = redis.call('HMGET', K.agent(agent), 'places', 'hidden', unpack(MOVING))
+  if not hash[1] then return times end
+  local on = shelf(hash[2], '')
+  for i, name in ipairs(MOVING) do
+    local at = hash[2 + i] or '0'
     table.insert(times, {on .. name, string.rep('0', 16 - #at) .. at .. ':' .. agent})
   end
   return times
 end
 
 local function order_agent(agent, before)
-  for _, time in ipairs(before) do redis.call('ZREM', K.agents_ordered(time[1]), time[2]) end
-  for _, time in ipairs(agent_times(agent)) do redis.call('ZADD', K.agents_ordered(time[1]), 0, time[2]) end
+  local after = agent_times(agent)
+  for i = 1, #MOVING do
+    local was, is = before[i], after[i]
+    if not (was and is and was[1] == is[1] and was[2] == is[2]) then
+      if was then redis.call('ZREM', K.agents_ordered(was[1]), was[2]) end
+      if is then redis.call('ZADD', K.agents_ordered(is[1]), 0, is[2]) end
+    end
+  end
 end

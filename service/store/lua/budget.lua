@@ -15,8 +15,8 @@ local function count(hash, what, number)
     for _, name in ipairs(redis.call('HKEYS', hash)) do
       if tonumber(string.match(name, '%d+$')) <= MINUTE - MINUTES then redis.call('HDEL', hash, name) end
     end
+    redis.call('EXPIRE', hash, (MINUTES + 1) * 60)
   end
-  redis.call('EXPIRE', hash, (MINUTES + 1) * 60)
 end
 
 local function tokens_of(usage)

@@ -72,10 +72,11 @@ local function run_end(agent, run, stop_reason, status, error, keep)
   replied(run)
   tell(run, '{"kind":"end"}')
   local took = before[2] and math.floor((tonumber(MICROS) - tonumber(before[2])) / 1000) or 0
-  local places, times = agent_places(agent), agent_times(agent)
+  local is_new = redis.call('HGET', K.agent(agent), 'last_stop_reason') ~= stop_reason
+  local places, times = is_new and agent_places(agent), agent_times(agent)
   redis.call('HSET', K.agent(agent), 'last_run_completion', MICROS, 'last_stop_reason', stop_reason,
     'last_run_duration_ms', string.format('%d', took))
-  file_agent(agent, places)
+  if is_new then file_agent(agent, places) end
   order_agent(agent, times)
   if status == 'failed' and redis.call('HGET', K.run(run), 'parked') then
     redis.call('ZADD', K.agent_parked(agent), redis.call('ZSCORE', K.runs(), run), run)

@@ -7,7 +7,8 @@ local function run_unfiled(run)
 end
 
 local function run_status(run, status)
-  run_unfiled(run)
+  local before = redis.call('HGET', K.run(run), 'status')
+  if before then redis.call('ZREM', K.runs_in(before), run) end
   redis.call('HSET', K.run(run), 'status', status)
   local seq = redis.call('ZSCORE', K.runs(), run)
   if seq then redis.call('ZADD', K.runs_in(status), seq, run) end
