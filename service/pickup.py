@@ -14,8 +14,9 @@ its generation is taken, and ends at once.
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from arq.connections import ArqRedis
@@ -34,6 +35,20 @@ FALLBACK_S = 1.0
 JOB_TIMEOUT_S = 86_400
 """A job ends by itself; time-outs belong to model calls and tools."""
 LONGEST_PAUSE_S = 5.0
+
+
+@dataclass
+class _Begun:
+    """A job as it was put, and its task, or why it has none."""
+
+    keep_s: float
+    name: str = "<unknown>"
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    queued_ms: int = 0
+    began_ms: int = field(default_factory=timestamp_ms)
+    task: "asyncio.Task[Any] | None" = None
+    failure: Exception | None = None
 
 
 class DoorbellWorker(Worker):
@@ -67,6 +82,7 @@ class DoorbellWorker(Worker):
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
         """A slot became free, or none is to be waited for."""
+        self._waiting: asyncio.Future[Claimed] | None = None
         self._wait_s = 0.0
         """How long to wait for the bell before the next look; 0 where there may be more than was claimed."""
 
@@ -74,27 +90,29 @@ class DoorbellWorker(Worker):
         """No new job is taken; `main` returns when it has noticed. Jobs under way go on."""
         self._stopping.set()
         self._freed.set()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     async def main(self) -> None:
         self.ctx["redis"] = self.pool
-        stopping = asyncio.create_task(self._stopping.wait())
         pause = 0.1
         try:
             while not self._stopping.is_set():
                 try:
-                    await self._turn(stopping)
+                    await self._turn()
                     pause = 0.1
                 except StoreUnreachable as failure:
                     log.warning("queue.lost", error=str(failure), retry_s=pause)
                     self._wait_s = 0.0
-                    await asyncio.wait({stopping}, timeout=pause)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(pause):
+                            await self._stopping.wait()
                     pause = min(2 * pause, LONGEST_PAUSE_S)
         finally:
-            stopping.cancel()
             with contextlib.suppress(StoreUnreachable):
                 await self._queue_store.release(self.queue_name, self._name, self.tasks)
 
-    async def _turn(self, stopping: "asyncio.Task[Any]") -> None:
+    async def _turn(self) -> None:
         """Starts what is due, once the bell has rung if nothing was left."""
         free = self.max_jobs - self.job_counter
         if free == 0:
@@ -102,7 +120,7 @@ class DoorbellWorker(Worker):
             await self._freed.wait()
             return
         if self._wait_s:
-            claimed = await self._claimed_at_ring(free, stopping)
+            claimed = await self._claimed_at_ring(free)
             if claimed is None:
                 return
         else:
@@ -114,33 +132,54 @@ class DoorbellWorker(Worker):
         # Who took as many as he could looks at once for more; from here on whoever puts a job rings.
         self._wait_s = 0.0 if len(claimed.jobs) == free else min(FALLBACK_S, max(0.01, due_s))
 
-    async def _claimed_at_ring(self, most: int, stopping: "asyncio.Task[Any]") -> Claimed | None:
+    async def _claimed_at_ring(self, most: int) -> Claimed | None:
         """None when the worker is to stop."""
-        claiming = asyncio.create_task(
+        self._waiting = asyncio.ensure_future(
             self._queue_store.claim_at_ring(self.queue_name, most, self._name, self._wait_s)
         )
-        await asyncio.wait({claiming, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if claiming.done():
-            return claiming.result()
-        claiming.cancel()
-        await asyncio.wait({claiming})
-        return None
+        try:
+            return await self._waiting
+        except asyncio.CancelledError:
+            if cast("asyncio.Task[Any]", asyncio.current_task()).cancelling():
+                raise
+            return None
+        finally:
+            self._waiting = None
 
     async def _start(self, job: ClaimedJob) -> None:
         await self.sem.acquire()
         self.job_counter += 1
-        task = self.loop.create_task(self._carry(job))
+        task = self.loop.create_task(self._carry(job, self._begin(job)))
         self.tasks[job.id] = task
         task.add_done_callback(partial(self._ended, job.id))
 
-    async def _carry(self, job: ClaimedJob) -> None:
+    def _begin(self, job: ClaimedJob) -> _Begun:
+        """Makes the job's task at once, so that it starts before anything else is done."""
+        begun = _Begun(keep_s=self.keep_result_s)
+        try:
+            begun.name, begun.args, begun.kwargs, _, begun.queued_ms = deserialize_job_raw(
+                job.text, deserializer=loads
+            )
+            function = self.functions.get(begun.name)
+            if function is None:
+                raise JobExecutionFailed(f"function {begun.name!r} not found")
+            if function.keep_result_s is not None:
+                begun.keep_s = function.keep_result_s
+            ctx = {**self.ctx, "job_id": job.id, "job_try": job.tries, "score": job.score}
+            work = function.coroutine(ctx, *begun.args, **begun.kwargs)
+            begun.task = self.job_tasks[job.id] = self.loop.create_task(work)
+        except Exception as failure:  # noqa: BLE001, it must end neither the worker nor silently
+            begun.failure = failure
+        return begun
+
+    async def _carry(self, job: ClaimedJob, begun: _Begun) -> None:
         """A job to its end. One whose text is gone is done: whoever emptied the queue may put it again."""
         if not job.text:
             log.warning("job.vanished", job_id=job.id)
             await self._queue_store.end(self.queue_name, job.id)
             return
         try:
-            result, kept_s = await self._result_of(job)
+            result = await self._result_of(job, begun)
         except asyncio.CancelledError:  # by finish_jobs: this worker stops, another one carries it
             self.jobs_retried += 1
             await self._queue_store.put_back(self.queue_name, job.id)
@@ -148,41 +187,36 @@ class DoorbellWorker(Worker):
             self.jobs_retried += 1
             await self._queue_store.put_back(self.queue_name, job.id, again.defer_score or 0)
         else:
-            await self._queue_store.end(self.queue_name, job.id, result, int(kept_s * 1000))
+            await self._queue_store.end(self.queue_name, job.id, result, int(begun.keep_s * 1000))
 
-    async def _result_of(self, job: ClaimedJob) -> tuple[bytes | None, float]:
-        """What a job gave, as arq keeps it, and for how many seconds; what it raises is what it gave.
+    async def _result_of(self, job: ClaimedJob, begun: _Begun) -> bytes | None:
+        """What a job gave, as arq keeps it, if it does; what it raises is what it gave.
 
         Raises Retry, CancelledError.
         """
-        began_ms = timestamp_ms()
-        kwargs: dict[str, Any] = {}
-        name, args, queued_ms, kept_s = "<unknown>", (), 0, self.keep_result_s
-        try:
-            name, args, kwargs, _, queued_ms = deserialize_job_raw(job.text, deserializer=loads)
-            function = self.functions.get(name)
-            if function is None:
-                raise JobExecutionFailed(f"function {name!r} not found")
-            kept_s = self.keep_result_s if function.keep_result_s is None else function.keep_result_s
-            ctx = {**self.ctx, "job_id": job.id, "job_try": job.tries, "score": job.score}
-            task = self.job_tasks[job.id] = self.loop.create_task(function.coroutine(ctx, *args, **kwargs))
+        failure, result = begun.failure, None
+        if begun.task is not None:
             try:
-                success, result = True, await task
+                result = await begun.task
+            except Retry:
+                raise
+            except Exception as raised:  # noqa: BLE001, it must end neither the worker nor silently
+                failure = raised
             finally:
                 del self.job_tasks[job.id]
-        except Retry:
-            raise
-        except Exception as failure:  # noqa: BLE001 - it must end neither the worker nor silently
+        if failure is not None:
             told = failure.__cause__ if isinstance(failure, DeserializationError) else failure
-            log.error("job.failed", job_id=job.id, function=name, error=f"{type(told).__name__}: {told}")
-            success, result = False, failure
-        self.jobs_complete += success
-        self.jobs_failed += not success
-        if not kept_s:
-            return None, 0
-        what = (name, args, kwargs, job.tries, queued_ms, success, result, began_ms, timestamp_ms())
-        ref = f"{job.id}:{name}"
-        return serialize_result(*what, ref, self.queue_name, job.id, serializer=dumps), kept_s
+            log.error(
+                "job.failed", job_id=job.id, function=begun.name, error=f"{type(told).__name__}: {told}"
+            )
+        self.jobs_complete += failure is None
+        self.jobs_failed += failure is not None
+        if not begun.keep_s:
+            return None
+        what = (begun.name, begun.args, begun.kwargs, job.tries, begun.queued_ms, failure is None)
+        times = (begun.began_ms, timestamp_ms())
+        gave, ref = result if failure is None else failure, f"{job.id}:{begun.name}"
+        return serialize_result(*what, gave, *times, ref, self.queue_name, job.id, serializer=dumps)
 
     def _ended(self, job_id: str, task: "asyncio.Task[None]") -> None:
         self._release_sem_dec_counter_on_complete()
