@@ -11,17 +11,22 @@ local most, claimed, reply, offset, more = tonumber(ARGV[1]), 0, {-1}, 0, false
 while not more do
   local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'WITHSCORES', 'LIMIT', offset, 100)
   if #due == 0 then break end
-  for i = 1, #due, 2 do
-    local running = ARGV[3] .. due[i]
-    if claimed >= most then
-      more = more or redis.call('EXISTS', running) == 0
-    elseif redis.call('SET', running, ARGV[6], 'NX', 'PX', ARGV[2]) then
+  local running = {}
+  for i = 1, #due, 2 do table.insert(running, ARGV[3] .. due[i]) end
+  local held = redis.call('MGET', unpack(running))
+  for place, claim in ipairs(running) do
+    local job, score = due[2 * place - 1], due[2 * place]
+    if not held[place] and claimed >= most then
+      more = true
+      break
+    elseif not held[place] then
       claimed = claimed + 1
-      table.insert(reply, due[i])
-      table.insert(reply, due[i + 1])
-      table.insert(reply, redis.call('GET', ARGV[4] .. due[i]) or '')
-      table.insert(reply, redis.call('INCR', ARGV[5] .. due[i]))
-      redis.call('EXPIRE', ARGV[5] .. due[i], TRIES_SECONDS)
+      redis.call('SET', claim, ARGV[6], 'PX', ARGV[2])
+      table.insert(reply, job)
+      table.insert(reply, score)
+      table.insert(reply, redis.call('GET', ARGV[4] .. job) or '')
+      table.insert(reply, redis.call('INCR', ARGV[5] .. job))
+      redis.call('EXPIRE', ARGV[5] .. job, TRIES_SECONDS)
     end
   end
   offset = offset + 100
