@@ -1,7 +1,7 @@
-"""Answers: a message until the offline model's answer, beside the round trips that nobody can do without.
+"""Answers: a message until the offline model's answer, beside the scripts that it cannot do without.
 
-The floor: send, acquire, store the answer and finish, each one command with what it has to carry, and
-one doorbell, a pop that waits on a second connection. All in one process: no other is waited for.
+The floor: bare_message.py. One row stands beside less than that, too: four plain commands in the place of
+its scripts, which store nothing that anybody could go on from.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from service.store.connections import pool_of
 from service.store.keys import key
+from tests.bench.bare_message import FLOOR_IS, bare_message
 from tests.bench.figures import Figure
 from tests.bench.load import Connection, request
 from tests.bench.machine import WS, Machine
@@ -22,7 +23,7 @@ from tests.bench.pace import Pace
 from tests.bench.timing import Timed, medians, sampled
 from tests.bench.watching import cpu_s, reads
 
-FLOOR_IS = "4 round trips and a doorbell"
+_PLAIN_IS = "4 plain commands and a doorbell"
 _TARGET = 2
 _WARM = 20
 _MESSAGES_EACH = 10
@@ -37,7 +38,11 @@ async def answers(machine: Machine, pace: Pace) -> AsyncIterator[Figure]:
         stack.callback(connection.close)
         asked = Asked(machine, connection)
         await stack.enter_async_context(asked.listening())
-        bare = await stack.enter_async_context(_bare(machine))
+        agent = await machine.agent()
+        bare = await stack.enter_async_context(
+            bare_message(machine, agent.id, lambda: asked.blocking(agent.id))
+        )
+        plain = await stack.enter_async_context(_plain(machine))
         sides: dict[str, Timed] = {
             "blocking": asked.blocking,
             "streamed, first event": asked.first_event,
@@ -58,10 +63,13 @@ async def answers(machine: Machine, pace: Pace) -> AsyncIterator[Figure]:
                 "round trips": max(0.0, trips) / pace.samples,
                 "CPU ms": (cpu_s(web.pid, worker) - cpu) / pace.samples * 1e3,
             }
-            mine, floor = await sampled(pace.rounds, pace.samples, side, bare)
+            mine, floor, less = await sampled(pace.rounds, pace.samples, side, bare, plain)
             yield Figure(
                 "message", name, medians(mine), medians(floor), FLOOR_IS, "s", target=_TARGET, beside=beside
             )
+            if name == "blocking":
+                beside_less = f"{name}, beside plain commands"
+                yield Figure("message", beside_less, medians(mine), medians(less), _PLAIN_IS, "s")
         sent, one = await sampled(pace.rounds, pace.samples, asked.acknowledged, _one_write(machine))
         yield Figure("message", "async, acknowledged", medians(sent), medians(one), "1 round trip", "s")
 
@@ -79,8 +87,10 @@ class Asked:
         self._sent = 0
         self._heard: Any = None
 
-    async def _send(self, way: str = "", **more: object) -> bytes:
+    async def _send(self, way: str = "", to: str | None = None, **more: object) -> bytes:
         """The next request. To be made before the clock is read."""
+        if to is not None:
+            return request("POST", f"/v1/agents/{to}/messages", json.dumps(SEND).encode())
         if self._sent % _MESSAGES_EACH == 0:
             self._path = f"/v1/agents/{(await self._machine.agent()).id}/messages"
         self._sent += 1
@@ -96,8 +106,8 @@ class Asked:
         yield
         await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def blocking(self) -> float:
-        send = await self._send()
+    async def blocking(self, to: str | None = None) -> float:
+        send = await self._send(to=to)
         began = time.perf_counter()
         await self._connection.ask(send)
         took = time.perf_counter() - began
@@ -148,12 +158,12 @@ class Asked:
 
 
 @contextlib.asynccontextmanager
-async def _bare(machine: Machine) -> AsyncIterator[Timed]:
-    """What the floor takes, once."""
+async def _plain(machine: Machine) -> AsyncIterator[Timed]:
+    """Four round trips that carry next to nothing, once."""
     waiting: Redis = Redis(connection_pool=pool_of(machine.url, 1, texts=False))
     redis, said = machine.redis, json.dumps(SEND)
 
-    async def bare() -> float:
+    async def plain() -> float:
         bell = asyncio.create_task(_pop(waiting))
         await asyncio.sleep(0)
         began = time.perf_counter()
@@ -166,7 +176,7 @@ async def _bare(machine: Machine) -> AsyncIterator[Timed]:
         return time.perf_counter() - began
 
     try:
-        yield bare
+        yield plain
     finally:
         await waiting.aclose()
         await waiting.connection_pool.disconnect()

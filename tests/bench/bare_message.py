@@ -1,0 +1,113 @@
+"""Bare message: the floor of an answer: its scripts through the same client, one after another, and one doorbell.
+
+Send, acquire, store the answer, finish: what a message was seen to send to the store, ready made, under new
+ids each time, for agents of a workspace that nobody else looks at. What the store answers is not decoded.
+All in one process: no other is waited for.
+"""
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from service.queue import QUEUE
+from service.store.connections import pool_of
+from service.store.keys import key
+from service.store.queue import bell_of
+from service.store.scripts import load
+from tests.bench.machine import WS, Machine
+from tests.bench.timing import Timed
+from tests.bench.watching import commands
+
+FLOOR_IS = "its 4 scripts and a doorbell"
+_BARE_WS, _BARE_QUEUE = "bare", "bare:jobs"
+_WAYS = ("message_send", "queue_put", "lease_take", "step_store", "run_next")
+_MESSAGES_EACH = 10
+_REST_S = 0.3
+"""After an answer its worker is still about to end the run."""
+_UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+Words = list[bytes]
+
+
+@contextlib.asynccontextmanager
+async def bare_message(
+    machine: Machine, agent_id: str, send: Callable[[], Awaitable[object]]
+) -> AsyncIterator[Timed]:
+    """What the floor takes, once. `send` sends the first message that its agent is ever sent."""
+    async with commands(machine.socket) as heard:
+        await send()
+        await asyncio.sleep(_REST_S)
+    names = {load(name).sha.encode(): name for name in _WAYS}
+    seen = {names[words[1]]: words for words in heard.scripts if words[1] in names}
+    waiting: Redis = Redis(connection_pool=pool_of(machine.url, 1, texts=False))
+    try:
+        yield _Bare(machine, seen, agent_id, waiting).once
+    finally:
+        await waiting.aclose()
+        await waiting.connection_pool.disconnect()
+
+
+class _Bare:
+    def __init__(self, machine: Machine, seen: dict[str, Words], agent_id: str, waiting: "Redis") -> None:
+        self._machine = machine
+        self._seen = seen
+        self._seen_agent = agent_id.encode()
+        self._waiting = waiting
+        self._agent = b""
+        self._sent = 0
+
+    async def once(self) -> float:
+        send, put, take, store, end = await self._ready()
+        run: Any = self._machine.redis.execute_command
+        bell = asyncio.create_task(_pop(self._waiting))
+        await asyncio.sleep(0)
+        began = time.perf_counter()
+        sent = await run(*send)
+        await run(*put)
+        await bell
+        taken = await run(*take)
+        stored = await run(*store)
+        await run(*end)
+        took = time.perf_counter() - began
+        if (sent[0], taken[0], stored[0]) != (b"ok", b"ok", b"ok"):
+            raise RuntimeError(f"a bare message was refused: {sent[0]}, {taken[0]}, {stored[0]}")
+        return took
+
+    async def _ready(self) -> list[Words]:
+        """The commands of the next message. To be made before the clock is read."""
+        if self._sent % _MESSAGES_EACH == 0:
+            self._agent = (await self._machine.agent(ws=_BARE_WS)).id.encode()
+        self._sent += 1
+        generation = b"%d" % ((self._sent - 1) % _MESSAGES_EACH + 1)
+        return [self._renewed(way, self._seen[way], generation) for way in _WAYS]
+
+    def _renewed(self, way: str, words: Words, generation: bytes) -> Words:
+        """The same command about another message: of another agent, and each id in it a new one."""
+        texts = [_UUID.sub(self._other, word) for word in words]
+        if way == "queue_put":
+            return [self._elsewhere(text, generation) for text in texts]
+        texts[3] = key(_BARE_WS, "meta").encode()
+        if way != "message_send":  # which comes before the generation does
+            texts[5] = generation
+        return texts
+
+    def _other(self, found: "re.Match[bytes]") -> bytes:
+        if b"agent-" + found[0] == self._seen_agent:
+            return self._agent.removeprefix(b"agent-")
+        return b"%s%012x" % (found[0][:-12], (int(found[0][-12:], 16) + self._sent) % 16**12)
+
+    def _elsewhere(self, text: bytes, generation: bytes) -> bytes:
+        """A job of that generation, in a queue that no worker looks at."""
+        text = text.replace(QUEUE.encode(), _BARE_QUEUE.encode())
+        if text.endswith(self._agent + b":1"):
+            return text[:-1] + generation
+        return text.replace(WS.encode(), _BARE_WS.encode())
+
+
+async def _pop(redis: "Redis") -> object:
+    return await cast(Awaitable[Any], redis.blpop([bell_of(_BARE_QUEUE)], timeout=5))
