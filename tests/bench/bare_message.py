@@ -1,4 +1,4 @@
-"""Bare message: the floor of an answer: its scripts through the same client, one after another, and one doorbell.
+"""Bare message: the floor of an answer: its scripts through the same client, one by one, and one doorbell.
 
 Send, acquire, store the answer, finish: what a message was seen to send to the store, ready made, under new
 ids each time, for agents of a workspace that nobody else looks at. What the store answers is not decoded.
