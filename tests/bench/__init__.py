@@ -8,5 +8,5 @@ is a test of what Blockwire does; test_rows.py sees to it that each row can be m
     python -m tests.bench [--only ROW…] [--rounds N] [--full] [--out FOLDER]
 
 Here: the rows (edits, http, agents, answers, pickup, throughput, feeds, growth, memory); what they
-share (pace, timing, machine, watching, load); the floors that are processes (bare, queues/).
+share (pace, timing, machine, watching, load); floors that are more than a line (bare, bare_message, queues/).
 """
