@@ -22,10 +22,15 @@ INTERRUPTED = 130
 
 
 def end_in_one_line(message: str, code: int = FAILED) -> NoReturn:
-    for handler in logging.getLogger().handlers:  # what was logged before comes before
-        handler.flush()
+    _flush_logs()
     sys.stderr.write(f"blockwire: {' '.join(message.split())}\n")
     raise SystemExit(code)
+
+
+def _flush_logs() -> None:
+    """What was logged before comes before what is said now."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def settings_or_exit(options: Mapping[str, object] | None = None) -> Settings:
@@ -55,6 +60,8 @@ def one_line_errors() -> Iterator[None]:
         end_in_one_line(str(error))
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+    finally:
+        _flush_logs()
 
 
 def python_module(module: str, *arguments: str) -> list[str]:

@@ -20,7 +20,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from threading import Lock
+from threading import RLock
 from typing import Any, TextIO, cast
 
 import structlog
@@ -72,6 +72,8 @@ def _as_it_is(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[t
 class _Lines:
     """The logger below: events become lines on their way out, those of a few milliseconds at once.
 
+    What an event names is looked at then: nobody changes it after he has said it.
+
     A busy web process has thousands a second. One by one each line costs four times as much, and its
     write as much again. A process that is killed loses those of the last _LATE_S; one that ends does not.
     """
@@ -81,7 +83,7 @@ class _Lines:
         self._rendering = rendering
         self._waiting: list[EventDict | str] = []
         self._due_in: asyncio.AbstractEventLoop | None = None
-        self._lock = Lock()
+        self._lock = RLock()
         atexit.register(self.flush)
 
     def info(self, event: EventDict) -> None:
@@ -117,8 +119,12 @@ class _Lines:
 
     def _line(self, event: EventDict) -> str:
         told: Any = event
-        for processor in self._rendering:
-            told = processor(self, "", told)
+        name = event.get("event")
+        try:
+            for processor in self._rendering:
+                told = processor(self, "", told)
+        except Exception as failure:  # noqa: BLE001, the lines beside it are not to go with it
+            told = json.dumps({"event": str(name), "unprintable": type(failure).__name__})
         return cast(str, told)
 
 

@@ -90,7 +90,10 @@ class Runs:
         return self._bell.listen(key(ws, "output"), run_id)
 
     async def wait_on(self, ws: str, begun: Run, rings: Rings) -> tuple[Run, list[Message]]:
-        """As `wait`, for whoever was listening before the run was read: it is looked at when it has rung."""
+        """As `wait`, for whoever was listening before the run was read: it is looked at when it has rung.
+
+        Or after LOOK_AGAIN_S. Raises NotBegun.
+        """
         if begun.status in OPEN:
             await self._rung(rings, _is_over)
         return await self._ended(ws, begun.id, rings)

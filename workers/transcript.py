@@ -29,7 +29,10 @@ from workers.wake_messages import wake_message
 
 @dataclass
 class Transcript:
-    """One run as the loop sees it; changed by the loop alone, after the store has taken the change."""
+    """One run as the loop sees it; changed by the loop alone, after the store has taken the change.
+
+    What it starts from is on its way to the store while the first model call is (`opening`).
+    """
 
     agent: Agent
     run: Run
@@ -61,7 +64,7 @@ class Transcript:
     """The storing of what the run starts from; it need not be over when the first model call begins."""
 
     async def opened(self) -> None:
-        """Until it is over. Before anything else of the run is stored. Raises LeaseLost, StoreUnreachable."""
+        """Until it is over; before anything that a run goes on from. Raises LeaseLost, StoreUnreachable."""
         if self.opening is not None:
             opening, self.opening = self.opening, None
             await opening

@@ -33,7 +33,7 @@ class Metrics:
         self.streams = Counter("blockwire_http_streams", "Streams that are open", "route", gauge=True)
         self.store_seconds = Timer(
             "blockwire_store_seconds",
-            "Round trips to the store, waiting for a connection included",
+            "Commands to the store, waiting for a line to it included",
             bounds=SHORT_S,
         )
         self.store_errors = Counter(
@@ -125,7 +125,7 @@ class Metrics:
             self.request_seconds.note(seconds, method, route)
 
     def asked_store(self, seconds: float, error: str | None = None) -> None:
-        """One round trip to the store."""
+        """One command to the store."""
         self.store_seconds.note(seconds)
         if error is not None:
             self.store_errors.add(error)

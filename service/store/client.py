@@ -25,7 +25,7 @@ from redis.exceptions import (
 )
 
 from service.errors import StoreUnreachable, Unconfirmed
-from service.store.batching import READ_LINES, WRITE_LINES, Batches, Command
+from service.store.batching import READING, WRITING, Batches, Command
 from service.store.connections import drop_idle, pool_of
 from service.store.keys import key
 from service.store.scripts import Script, load
@@ -51,14 +51,14 @@ class StoreClient:
 
     def __init__(self, redis: "Redis", replicas: int = 0, wait_ms: int = 1000) -> None:
         self._redis = redis
-        self._reading = Batches(redis, READ_LINES)
-        self._writing = Batches(redis, WRITE_LINES)
+        self._reading = Batches(redis, READING)
+        self._writing = Batches(redis, WRITING)
         self._replicas = replicas
         self._wait_ms = wait_ms
         self._scripts: dict[str, Script] = {}
         self.full_at: float | None = None
         self.on_answer: Callable[[float, str | None], None] = _nothing
-        """Is told of every round trip: how many seconds it took, and the error if the store did not do it."""
+        """Is told of every command: the seconds it took, waiting for a line included, and the error if any."""
 
     @classmethod
     def connect(

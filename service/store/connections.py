@@ -231,6 +231,9 @@ def pool_of(url: str, connections: int, *, texts: bool = True) -> BlockingConnec
         timeout=FREE_S,  # type: ignore[arg-type]
         **{
             "decode_responses": texts,
+            # What is no text (somebody else's bytes) is the error of whoever makes something of it: raised
+            # in the midst of reading it would be that of all whose answers come behind it.
+            "encoding_errors": "surrogateescape",
             "socket_connect_timeout": CONNECT_S,
             "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=3),
             "health_check_interval": 30,

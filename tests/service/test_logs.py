@@ -176,6 +176,28 @@ async def test_lines_of_a_few_milliseconds_are_one_write(
     assert json.loads(out.getvalue().splitlines()[-1])["event"] == "step.answered"
 
 
+@pytest.mark.parametrize("json_logs", [True, False])
+@pytest.mark.anyio
+async def test_a_line_that_cannot_be_rendered_takes_no_other_with_it(
+    json_logs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            raise LookupError("nothing to show")
+
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
+    set_up_logs(Settings(json_logs=json_logs), "web")
+    for event, value in (("first", 1), ("odd", Odd()), ("last", 2)):
+        log.info(event, value=value)
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    first, odd, last = out.getvalue().splitlines()
+    assert "first" in first
+    assert json.loads(odd) == {"event": "odd", "unprintable": "LookupError"}
+    assert "last" in last
+
+
 def test_what_waited_in_a_loop_that_was_closed_comes_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     async def saying(event: str, then: float = 0) -> None:
         log.info(event)

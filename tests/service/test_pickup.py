@@ -237,6 +237,32 @@ async def test_a_worker_that_stops_takes_nothing_new_and_ends_what_it_has(
     assert work.begun == ["slow", "later"]
 
 
+async def test_a_job_that_comes_while_its_worker_stops_is_anothers_at_once(
+    pool: ArqRedis, queue: QueueStore, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim that is carried out for a worker that waits no more would hold it for three seconds."""
+    monkeypatch.setattr(pickup, "FALLBACK_S", 60.0)
+    for number in range(20):
+        stopping = a_worker(pool, queue, work)
+        task = asyncio.create_task(stopping.main())
+
+        async def waits() -> bool:
+            return bool((await pool.info("clients"))["blocked_clients"])
+
+        await wait_until("the worker waits for the bell", waits)
+        putting = asyncio.create_task(
+            Queue(queue).put_step("ws", Ready(agent_id="a", generation=number, pool="default"))
+        )
+        for _ in range(number % 5):
+            await asyncio.sleep(0)
+        stopping.ask_to_stop()
+        await asyncio.wait_for(asyncio.gather(task, putting), 10)
+        await stopping.finish_jobs(5)
+        async with asyncio.timeout(2), at_work(a_worker(pool, queue, work)):
+            await work.has_begun(number + 1)
+    assert work.begun == [f"step:ws:a:{number}" for number in range(20)]
+
+
 async def test_after_the_grace_jobs_are_cancelled_and_stay_in_the_queue(
     pool: ArqRedis, queue: QueueStore, work: Work
 ) -> None:

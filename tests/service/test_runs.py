@@ -7,7 +7,7 @@ import pytest
 from service import runs as runs_module
 from service.errors import Invalid, NotFound
 from service.records.base import Page
-from service.records.messages import Message
+from service.records.messages import Message, NewMessage
 from service.records.runs import ModelReply, Step, Usage
 from service.store.client import StoreClient
 from service.store.keys import key
@@ -228,3 +228,17 @@ async def test_feedback_is_for_steps_that_have_ended(team: Team) -> None:
     assert found == [given] == [await runs.step(WS, "step-1")]
     with pytest.raises(NotFound):
         await runs.give_feedback(WS, "step-x", None, None)
+
+
+async def test_a_run_that_ran_out_and_whose_key_is_used_again_has_one_status(team: Team) -> None:
+    agent = await team.agent()
+    hello = [NewMessage(content="Hi.")]
+    begun = await team.service.messages.send(WS, agent.id, hello, run_id="run-again")
+    assert await team.service.runs.cancel(WS, begun.id)
+    await raw(team.store).delete(key(WS, "run", begun.id))
+    await team.service.messages.send(WS, agent.id, hello, run_id="run-again")
+    listed = {
+        status: await team.store.score(key(WS, "runs_in", status), begun.id) is not None
+        for status in ("created", "running", "completed", "failed", "cancelled")
+    }
+    assert [status for status, found in listed.items() if found] == ["created"]

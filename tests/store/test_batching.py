@@ -6,40 +6,40 @@ from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError, ResponseError
+from redis.exceptions import ConnectionError, DataError, ResponseError
 
-from service.store.batching import BATCH_MOST, PATIENCE_S, Batches
+from service.store.batching import Batches, Lines
 from service.store.connections import pool_of
 from tests.store.team import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
-LINES = 2
+COUNT, MOST = 2, 8
 
 
-class Lines:
+class Held:
     """A client whose lines are held up, by a pop on a list that is empty, until they are let go."""
 
     def __init__(self, url: str, other: "Redis") -> None:
         self.redis = Redis(connection_pool=pool_of(url, 8))
-        self.batches = Batches(self.redis, LINES)
+        self.batches = Batches(self.redis, Lines(COUNT, MOST))
         self._other = other
         self._held: list[asyncio.Task[Any]] = []
 
     async def hold(self) -> None:
         self._held = [
             asyncio.create_task(self.batches.send(lambda redis: redis.blpop(["gate"], timeout=9)))
-            for _ in range(LINES)
+            for _ in range(COUNT)
         ]
 
         async def held() -> bool:
-            return int((await self._other.info("clients"))["blocked_clients"]) == LINES
+            return int((await self._other.info("clients"))["blocked_clients"]) == COUNT
 
         await wait_until("all lines are held up", held)
 
     async def let_go(self) -> None:
-        await cast(Awaitable[int], self._other.rpush("gate", *"x" * LINES))
+        await cast(Awaitable[int], self._other.rpush("gate", *"x" * COUNT))
         await asyncio.gather(*self._held)
 
     async def break_off(self) -> None:
@@ -57,16 +57,16 @@ class Lines:
 
 
 @pytest.fixture
-async def lines(redis_server: str) -> AsyncIterator[Lines]:
+async def lines(redis_server: str) -> AsyncIterator[Held]:
     async with Redis.from_url(redis_server, decode_responses=True) as other:
         await other.flushall()
-        ours = Lines(redis_server, other)
+        ours = Held(redis_server, other)
         yield ours
         await ours.redis.aclose()
         await ours.redis.connection_pool.disconnect()
 
 
-async def waiting(lines: Lines, *commands: Any) -> list[asyncio.Task[Any]]:
+async def waiting(lines: Held, *commands: Any) -> list[asyncio.Task[Any]]:
     """These commands, none of which has been sent yet."""
     await lines.hold()
     tasks = [asyncio.create_task(lines.batches.send(command)) for command in commands]
@@ -74,27 +74,25 @@ async def waiting(lines: Lines, *commands: Any) -> list[asyncio.Task[Any]]:
     return tasks
 
 
-async def test_what_waits_goes_in_one_write_and_each_has_its_own_answer(lines: Lines) -> None:
-    tasks = await waiting(
-        lines, *(lambda redis, n=n: redis.set(f"k{n}", n, get=True) for n in range(BATCH_MOST))
-    )
+async def test_what_waits_goes_in_one_write_and_each_has_its_own_answer(lines: Held) -> None:
+    tasks = await waiting(lines, *(lambda redis, n=n: redis.set(f"k{n}", n, get=True) for n in range(MOST)))
     before = await lines.reads()
     await lines.let_go()
-    assert await asyncio.gather(*tasks) == [None] * BATCH_MOST
+    assert await asyncio.gather(*tasks) == [None] * MOST
     assert await lines.reads() - before <= 4  # the pop's end, the batch, and these questions
-    tasks = await waiting(lines, *(lambda redis, n=n: redis.get(f"k{n}") for n in range(BATCH_MOST)))
+    tasks = await waiting(lines, *(lambda redis, n=n: redis.get(f"k{n}") for n in range(MOST)))
     await lines.let_go()
-    assert await asyncio.gather(*tasks) == [str(n) for n in range(BATCH_MOST)]
+    assert await asyncio.gather(*tasks) == [str(n) for n in range(MOST)]
 
 
-async def test_a_longer_queue_goes_in_several_batches(lines: Lines) -> None:
-    many = 2 * BATCH_MOST + 7
+async def test_a_longer_queue_goes_in_several_batches(lines: Held) -> None:
+    many = 2 * MOST + 7
     tasks = await waiting(lines, *(lambda redis: redis.incr("n") for _ in range(many)))
     await lines.let_go()
     assert sorted(await asyncio.gather(*tasks)) == list(range(1, many + 1))
 
 
-async def test_one_that_is_refused_is_refused_alone(lines: Lines) -> None:
+async def test_one_that_is_refused_is_refused_alone(lines: Held) -> None:
     await lines.redis.set("text", "x")
     tasks = await waiting(
         lines,
@@ -109,20 +107,40 @@ async def test_one_that_is_refused_is_refused_alone(lines: Lines) -> None:
     assert "WRONGTYPE" in str(refused)
 
 
-async def test_half_a_character_is_refused_alone(lines: Lines) -> None:
-    tasks = await waiting(
-        lines,
-        lambda redis: redis.incr("n"),
+@pytest.mark.parametrize(
+    "wrong",
+    [
         lambda redis: redis.set("text", "\ud83d"),
-        lambda redis: redis.incr("n"),
-    )
+        lambda redis: redis.set("text", None),
+        lambda redis: redis.zrange("z", 0, -1, offset=1),
+        lambda redis: redis.no_such_command(),
+    ],
+)
+async def test_what_is_no_command_is_refused_alone(lines: Held, wrong: Any) -> None:
+    tasks = await waiting(lines, lambda redis: redis.incr("n"), wrong, lambda redis: redis.incr("n"))
     await lines.let_go()
     first, refused, last = await asyncio.gather(*tasks, return_exceptions=True)
     assert (first, last) == (1, 2)
-    assert isinstance(refused, UnicodeError)
+    assert isinstance(refused, UnicodeError | DataError | AttributeError)
 
 
-async def test_whoever_stops_waiting_disturbs_nobody(lines: Lines) -> None:
+async def test_bytes_that_are_no_text_disturb_nobody_and_nothing_is_sent_twice(
+    lines: Held, redis_server: str
+) -> None:
+    async with Redis.from_url(redis_server) as plain:
+        await plain.set("odd", b"\xff\xfe")
+    tasks = await waiting(
+        lines,
+        lambda redis: redis.append("log", "one "),
+        lambda redis: redis.get("odd"),
+        lambda redis: redis.append("log", "two "),
+    )
+    await lines.let_go()
+    assert [await task for task in tasks] == [4, "\udcff\udcfe", 8]
+    assert await lines.redis.get("log") == "one two "
+
+
+async def test_whoever_stops_waiting_disturbs_nobody(lines: Held) -> None:
     tasks = await waiting(lines, *(lambda redis: redis.incr("n") for _ in range(3)))
     tasks[1].cancel()
     await lines.let_go()
@@ -132,7 +150,7 @@ async def test_whoever_stops_waiting_disturbs_nobody(lines: Lines) -> None:
     assert await lines.redis.get("n") == "2"
 
 
-async def test_a_line_that_breaks_gives_way_to_the_next(lines: Lines) -> None:
+async def test_a_line_that_breaks_gives_way_to_the_next(lines: Held) -> None:
     """Those on it are told; those that wait go on another, and nothing is sent twice."""
     tasks = await waiting(lines, *(lambda redis: redis.incr("n") for _ in range(5)))
     await lines.break_off()
@@ -140,17 +158,15 @@ async def test_a_line_that_breaks_gives_way_to_the_next(lines: Lines) -> None:
     assert await lines.batches.send(lambda redis: redis.get("n")) == "5"
 
 
-async def test_lines_that_are_silent_hold_nobody_up(lines: Lines) -> None:
-    tasks = await waiting(lines, *(lambda redis: redis.incr("n") for _ in range(3)))
-    await asyncio.sleep(PATIENCE_S * 1.5)
-    assert not any(task.done() for task in tasks)
-    assert await lines.batches.send(lambda redis: redis.incr("n")) == 4
-    assert await asyncio.gather(*tasks) == [1, 2, 3]
+async def test_lines_that_are_silent_hold_nobody_up(lines: Held) -> None:
+    tasks = await waiting(lines, *(lambda redis: redis.incr("n") for _ in range(MOST + 3)))
+    assert sorted(await asyncio.wait_for(asyncio.gather(*tasks), 5)) == list(range(1, MOST + 4))
+    assert await lines.batches.send(lambda redis: redis.incr("n")) == MOST + 4
     await lines.let_go()
-    assert await lines.batches.send(lambda redis: redis.incr("n")) == 5
+    assert await lines.batches.send(lambda redis: redis.incr("n")) == MOST + 5
 
 
-async def test_what_breaks_a_batch_is_told_to_all_that_were_in_it(lines: Lines) -> None:
+async def test_what_breaks_a_batch_is_told_to_all_that_were_in_it(lines: Held) -> None:
     tasks = await waiting(
         lines,
         *(lambda redis: redis.incr("n") for _ in range(3)),

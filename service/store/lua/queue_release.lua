@@ -1,5 +1,6 @@
 -- Gives up what a worker that stops has claimed and not begun, and rings for the next one: a claim that was under way
--- when it stopped waiting may have been carried out.
+-- when it stopped waiting may have been carried out. The try is taken back; of the jobs that are due the first thousand
+-- are looked at.
 --
 -- KEYS  1 queue (zset)  2 bell (list)
 -- ARGV  1 prefix of in-progress keys  2 of tries  3 whose claims  4 … the jobs that it carries

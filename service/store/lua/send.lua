@@ -16,7 +16,8 @@ local function send(agent, run, record, output, callback, priority, due)
   local seq = redis.call('HINCRBY', K.meta(), 'seq', 1)
   redis.call('HSET', K.run(run), 'record', record, 'created_at', MICROS, 'output', output)
   if callback == '1' then redis.call('HSET', K.run(run), 'callback', '1') end
-  redis.call('ZADD', K.runs(), seq, run)
+  -- One that is listed already ran out, and its key is used again: its old status is forgotten, and its listing is not.
+  if redis.call('ZADD', K.runs(), seq, run) == 0 then run_unfiled(run) end
   run_status(run, 'created')
   redis.call('ZADD', K.agent_runs(agent), seq, run)
   if priority and priority ~= '0' then redis.call('HSET', K.run(run), 'priority', priority) end
