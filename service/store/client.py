@@ -58,7 +58,7 @@ class StoreClient:
         self._scripts: dict[str, Script] = {}
         self.full_at: float | None = None
         self.on_answer: Callable[[float, str | None], None] = _nothing
-        """Is told of every command: the seconds it took, waiting for a line included, and the error if any."""
+        """Is told of every command: the seconds it took, waiting for a line included, and its error."""
 
     @classmethod
     def connect(
