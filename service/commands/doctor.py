@@ -35,7 +35,7 @@ from service.workspaces import Workspaces
 _WIDTH_ELSEWHERE = 120
 _SYNCS = {
     "always": "every acknowledged write is on disk",
-    "everysec": "a crash of the machine can take up to the last two seconds",
+    "everysec": "a crash of the machine, or of the store on a slow disk, can take the last two seconds",
     "no": "a crash of the machine can take half a minute; set appendfsync everysec, or always",
 }
 

@@ -1,6 +1,7 @@
 """Faults of the store: it dies, stands still, drops connections, or forgets what it may forget."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from signal import SIGCONT, SIGSTOP
 
 from service.records.base import DEFAULT_WORKSPACE
@@ -13,16 +14,28 @@ from tests.scenarios.api import wait_until
 faults = Faults()
 PAUSE_S = 1.0
 
+
+def _nothing_waits(scene: Scene) -> Callable[[], Awaitable[bool]]:
+    """While a sync is under way `everysec` leaves changes in the server's memory, for two seconds at most."""
+
+    async def so() -> bool:
+        told = scene.redis.info("persistence")
+        return not told["aof_pending_bio_fsync"] and not told["aof_buffer_length"]
+
+    return so
+
+
 for policy in ("everysec", "always"):
 
     def _killed(policy: str) -> Inject:
         async def inject(scene: Scene, load: Load) -> None:
             scene.redis.config_set("appendfsync", policy)
+            await wait_until("its disk keeps up", _nothing_waits(scene))
             scene.kill("store")
             scene.revive("store")
 
         inject.__doc__ = (
-            f"SIGKILL to the server under `appendfsync {policy}`; it is started again on its file."
+            f"SIGKILL to the server under `appendfsync {policy}`, its disk keeping up; it is started again."
         )
         return inject
 
@@ -43,6 +56,7 @@ async def _(scene: Scene, load: Load) -> None:
 async def _(scene: Scene, load: Load) -> None:
     """SIGKILL to every process at once, as in a power cut that the disk survives."""
     names = [*scene.processes]
+    scene.redis.config_set("appendfsync", "always")
     scene.kill(*names)
     scene.revive(*names)
 

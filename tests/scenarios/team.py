@@ -27,6 +27,9 @@ class Team:
         self.settings = Settings(redis_url=f"unix://{folder}/s", port=free_port(), json_logs=True)
         self.url = f"http://127.0.0.1:{self.settings.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.appendfsync = "everysec"
+        """`always` where the store is killed and all that was acknowledged is to be there: with `everysec` a
+        change waits in the store's memory while its disk is still busy with the last second's."""
 
     def start(self, *workers: str) -> None:
         """The store, the web and workers of the default pool, ready when this returns."""
@@ -39,9 +42,9 @@ class Team:
             self.wait_for_log(name, "worker.started")
 
     def start_store(self, *further: str) -> None:
-        """A server that writes each change to its file before it acknowledges it, as the embedded one."""
+        """A server that writes each change to its file, as the embedded one does."""
         options = ["--port", "0", "--unixsocket", f"{self.folder}/s", "--dir", str(self.folder)]
-        options += ["--appendonly", "yes", "--save", "", *further]
+        options += ["--appendonly", "yes", "--appendfsync", self.appendfsync, "--save", "", *further]
         self._start("store", [str(get_binary_path()), *options])
         deadline = time.monotonic() + _START_S
         with redis.Redis(unix_socket_path=f"{self.folder}/s") as client:

@@ -40,6 +40,7 @@ async def test_nobodys_answer_ends_the_wait_over_a_restart_of_everything(team: T
     """One agent wants leave, another the result of a client's tool. Everything is killed and started
     again; when the time has passed both go on by themselves, and a late word is told that it is late."""
     team.settings = team.settings.model_copy(update={"approval_timeout_s": TIME_OUT_S, "lease_ms": 600})
+    team.appendfsync = "always"
     team.start("worker")
     board = await team_api.block("board")
     careful = await team_api.agent(board, tool_rules=[ASKS])

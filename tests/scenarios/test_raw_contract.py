@@ -106,6 +106,7 @@ async def test_the_program_tells_every_change_once_over_cut_connections_and_a_re
 ) -> None:
     """What was there before it began, what comes while it listens, and what came while it could not."""
     assert "service" not in PROGRAM
+    team.appendfsync = "always"
     team.start("worker 1")
     block = await team_api.block("board")
     begin = ids_in(store)[-1]

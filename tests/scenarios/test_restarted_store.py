@@ -71,6 +71,7 @@ class Reader:
 async def test_every_change_exactly_once_though_the_store_is_restarted(
     team: Team, team_api: Api, edits: int, cuts: int, restarts: int
 ) -> None:
+    team.appendfsync = "always"
     team.start()
     block = await team_api.block("board")
     chance = random.Random(SEED)

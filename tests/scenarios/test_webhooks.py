@@ -119,6 +119,7 @@ async def test_what_was_acknowledged_is_told_though_every_process_dies_right_aft
     team: Team, team_api: Api, receiver: Receiver, rounds: int
 ) -> None:
     """Web, worker and store, killed as the answer arrives and started again; round after round."""
+    team.appendfsync = "always"
     team.start("worker 1")
     block = await team_api.block("board")
     await hook(team_api, receiver, kinds=["edited"])
