@@ -41,9 +41,9 @@ class Nothing(BaseModel):
     """No query, or no body."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Call(Generic[Query, Body]):
-    """One request, read and checked, and changed by nobody. `path` holds the path's parameters.
+    """One request, read and checked. `path` holds the path's parameters.
 
     `ending` comes when this server stops or the caller's token ends: streams end then.
     """

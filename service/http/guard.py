@@ -27,23 +27,18 @@ _REMEDY = (
 
 def refuse_strangers(headers: Headers, caller: str | None = None) -> None:
     """Raises Stranger unless Host and Origin and the caller's addresses, where known, are loopback."""
-    get = headers.get
-    _refuse(caller, get(b"host"), get(b"origin"), *(get(name) for name in _PROXIES_SAY))
-
-
-@lru_cache(maxsize=256)
-def _refuse(caller: str | None, host: bytes | None, origin: bytes | None, *said: bytes | None) -> None:
-    """What was let in once is let in again; a refusal is thought over each time."""
     callers = [] if caller is None else [caller]
-    for addresses in said:
-        callers += addresses.decode("latin-1").split(",") if addresses is not None else []
+    for name in _PROXIES_SAY:
+        callers += headers[name].decode("latin-1").split(",") if name in headers else []
     if not all(_is_this_machine(one) for one in callers):
         raise Stranger(f"this server answers to its own machine only, as it has no tokens; {_REMEDY}")
+    host = headers.get(b"host")
     if host is not None and not _names_loopback(b"//" + host):
         raise Stranger(
             "Host: this server answers to localhost or 127.0.0.1 only, not to other names; use one of these, "
             f"or {_REMEDY}"
         )
+    origin = headers.get(b"origin")
     if origin is not None and not _names_loopback(origin):
         raise Stranger(
             "Origin: this server does not answer web pages from elsewhere; open the page from localhost, or "
@@ -51,10 +46,12 @@ def _refuse(caller: str | None, host: bytes | None, origin: bytes | None, *said:
         )
 
 
+@lru_cache(maxsize=256)
 def _is_this_machine(address: str) -> bool:
     return is_loopback(address.strip().removeprefix("::ffff:"))
 
 
+@lru_cache(maxsize=256)
 def _names_loopback(url: bytes) -> bool:
     try:
         name = urlsplit(url.decode("latin-1")).hostname

@@ -10,11 +10,11 @@ the server is gone. Whoever finds `store.lock` free takes it, ends a server
 left over from an owner that was killed, and starts its own on the same files;
 everybody else uses that server's socket and keeps trying for the lock.
 
-Every write goes to the append-only file before it is acknowledged, so that a
-killed server loses nothing, and to the disk within a second or two, which is
-what a power cut may cost. (While an earlier flush keeps the disk busy, the
-server may hold writes back for as long.) Snapshots are off: they would say the
-same again. Only the socket's owner may open it. Whoever starts the server says
+Every write goes to the append-only file, as a rule before it is acknowledged,
+and to the disk within a second or two, which is what a power cut may cost.
+While an earlier flush keeps the disk busy the server holds writes back in its
+memory, for two seconds at most: then a killed server loses as much. Snapshots
+are off: they would say the same again. Only the socket's owner may open it. Whoever starts the server says
 what it may hold; at that bound it throws nothing away and refuses what would grow it.
 """
 

@@ -4,12 +4,12 @@
 -- ARGV  1 most to claim  2 ms a claim holds  3 prefix of in-progress keys  4 of jobs  5 of tries
 --       6 whose claims they are
 -- Reply {ms until the next job is due or -1, job id, score, text or '', which try this is, …}
+-- include: clock
+-- include: ring
 local TRIES_SECONDS = 88400
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local most, claimed, reply, offset, more = tonumber(ARGV[1]), 0, {-1}, 0, false
 while not more do
-  local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'WITHSCORES', 'LIMIT', offset, 100)
+  local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', MILLIS), 'WITHSCORES', 'LIMIT', offset, 100)
   if #due == 0 then break end
   local running = {}
   for i = 1, #due, 2 do table.insert(running, ARGV[3] .. due[i]) end
@@ -31,7 +31,7 @@ while not more do
   end
   offset = offset + 100
 end
-if more and redis.call('LLEN', KEYS[2]) == 0 then redis.call('RPUSH', KEYS[2], '1') end
-local nearest = redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-if nearest[2] then reply[1] = math.max(1, math.floor(tonumber(nearest[2]) - now)) end
+if more then ring(KEYS[2]) end
+local nearest = redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', MILLIS), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+if nearest[2] then reply[1] = math.max(1, math.floor(tonumber(nearest[2]) - MILLIS)) end
 return reply

@@ -5,6 +5,8 @@
 -- ARGV  1 job id  2 ms until it is due again, 0 for now, or '' if it is done
 --       3 result, or ''  4 ms the result is kept
 -- Reply 1
+-- include: clock
+-- include: ring
 redis.call('DEL', KEYS[4])
 if ARGV[2] == '' then
   redis.call('DEL', KEYS[2], KEYS[3])
@@ -12,10 +14,8 @@ if ARGV[2] == '' then
   redis.call('ZREM', KEYS[6], ARGV[1])
   if ARGV[3] ~= '' then redis.call('SET', KEYS[5], ARGV[3], 'PX', ARGV[4]) end
 elseif ARGV[2] == '0' then
-  if redis.call('LLEN', KEYS[7]) == 0 then redis.call('RPUSH', KEYS[7], '1') end
+  ring(KEYS[7])
 else
-  local time = redis.call('TIME')
-  local due = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + tonumber(ARGV[2])
-  redis.call('ZADD', KEYS[1], 'XX', string.format('%.0f', due), ARGV[1])
+  redis.call('ZADD', KEYS[1], 'XX', string.format('%.0f', MILLIS + tonumber(ARGV[2])), ARGV[1])
 end
 return 1

@@ -1,13 +1,13 @@
--- Puts a job into arq's queue in arq's own format, unless its id is known, and rings the doorbell (one token at most).
+-- Puts a job into arq's queue in arq's own format, unless its id is known, and rings.
 -- A job whose text is there and whose place in the queue is gone would never be found: it is put again.
 --
 -- KEYS  1 queue (zset)  2 job  3 bell (list)
 -- ARGV  1 job id  2 serialized job  3 ms until it is due  4 ms until it expires
 -- Reply 1 queued, 0 known
+-- include: clock
+-- include: ring
 if redis.call('EXISTS', KEYS[2]) == 1 and redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
-local time = redis.call('TIME')
-local due = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + tonumber(ARGV[3])
 redis.call('PSETEX', KEYS[2], ARGV[4], ARGV[2])
-redis.call('ZADD', KEYS[1], string.format('%.0f', due), ARGV[1])
-if redis.call('LLEN', KEYS[3]) == 0 then redis.call('RPUSH', KEYS[3], '1') end
+redis.call('ZADD', KEYS[1], string.format('%.0f', MILLIS + tonumber(ARGV[3])), ARGV[1])
+ring(KEYS[3])
 return 1
