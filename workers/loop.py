@@ -98,8 +98,8 @@ class Loop:
     async def _steps_unless_cancelled(self, lease: Lease, open_run: OpenRun) -> None:
         """Steps that end where they are as soon as somebody asks for it."""
         run = open_run.run
-        stopping = asyncio.create_task(self._service.runs.cancelled(lease.workspace, run.id))
         steps = asyncio.create_task(self._steps(lease, open_run))
+        stopping = asyncio.create_task(self._service.runs.cancelled(lease.workspace, run.id))
         try:
             await asyncio.wait({steps, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not steps.done() and stopping.exception() is None:

@@ -153,6 +153,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     if message_0 is not None:
         opening = service.leases.open_run(lease, run, prompt, seen, message_0)
         transcript.opening = asyncio.create_task(opening)
+        await asyncio.sleep(0)  # it is sent before a request is made, not after
     return transcript
 
 
