@@ -100,7 +100,7 @@ def assemble(settings: Settings, store: StoreClient, queue: QueueStore) -> Servi
     metrics = Metrics()
     store.on_answer = metrics.asked_store
     catalog = Catalog(settings)
-    jobs = Queue(queue)
+    jobs = Queue(queue, in_store=settings.queue_is_in_store)
     pressure = Pressure(store, settings)
     blocks = Blocks(store, settings, metrics)
     history = History(store, blocks)

@@ -1,9 +1,10 @@
 """Messages: what is sent to agents and what they said.
 
 A message goes into the agent's inbox as a run; sending makes an idle agent
-ready, in one script, and then queues a job for it. If the job is not queued,
-because the queue is away or this process dies, the sweeper of any worker queues
-it a moment later: the store's mark is the truth, the job only a nudge.
+ready, in one script, which queues a job for it, too, where the queue is in the
+same store. Elsewhere the job comes after. If it is not queued, because the queue is
+away or this process dies, the sweeper of any worker queues it a moment later: the
+store's mark is the truth, the job only a nudge.
 
 A message that is sent to be begun later waits beside the inbox for its time, by the
 store's clock; whichever worker sweeps next puts it in.
@@ -158,10 +159,11 @@ class Messages:
         self, ws: str, run: Run, waits: bool, retries: str | None = None, when: When = NOW
     ) -> Run:
         filling = await self._pressure.refusal()
+        job = self._queue.step_to_be(ws, run.agent_id)
         sent = await self._store.send(
-            ws, run, waits=waits, retries=retries, due=when.told(), most=self._inbox, filling=filling
+            ws, run, waits=waits, retries=retries, due=when.told(), most=self._inbox, filling=filling, job=job
         )
-        if sent.ready is not None:
+        if sent.ready is not None and job is None:
             await self._queue.nudge(ws, [sent.ready])
         if sent.is_new:
             self._metrics.messages.add(run.kind)

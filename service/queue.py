@@ -32,7 +32,7 @@ from service.records.base import DEFAULT_POOL
 from service.records.runs import Ready
 from service.settings import Settings
 from service.store.connections import pool_of
-from service.store.queue import ArqNames, QueueStore, answering
+from service.store.queue import ArqNames, PreparedJob, QueueStore, answering
 
 log = structlog.get_logger()
 
@@ -95,8 +95,17 @@ async def connect(settings: Settings) -> ArqRedis:
 class Queue:
     """Puts jobs into the queue of the pool they belong to."""
 
-    def __init__(self, store: QueueStore) -> None:
+    def __init__(self, store: QueueStore, *, in_store: bool = False) -> None:
+        """`in_store`: the queue is in the same store as the agents, whose scripts may queue jobs themselves."""
         self._store = store
+        self._in_store = in_store
+
+    def step_to_be(self, ws: str, agent_id: str) -> PreparedJob | None:
+        """The job for an agent, if a message makes it ready; None where only `nudge` can put it."""
+        if not self._in_store:
+            return None
+        job = _serialized("step", (ws, agent_id, "%")).replace(b'"%"', b"%")
+        return self._store.prepared(QUEUE, _step_id(ws, agent_id, "%"), job, expires_ms=EXPIRES_MS)
 
     async def nudge(self, ws: str, ready: Iterable[Ready]) -> None:
         """A job for each agent that became ready. Where the queue is away the sweeper makes up for it."""
@@ -108,7 +117,7 @@ class Queue:
 
     async def put_step(self, ws: str, ready: Ready) -> None:
         """A job for an agent that became ready. Raises StoreUnreachable; the sweeper makes up for that."""
-        job_id = f"step:{ws}:{ready.agent_id}:{ready.generation}"
+        job_id = _step_id(ws, ready.agent_id, ready.generation)
         await self._put(ready.pool, job_id, "step", (ws, ready.agent_id, ready.generation))
 
     async def put_tool_run(self, ws: str, id: str, pool: str) -> None:
@@ -120,5 +129,12 @@ class Queue:
         await self._put(pool, f"answer:{ws}:{question_id}", "answer", (ws, question_id))
 
     async def _put(self, pool: str, job_id: str, name: str, args: tuple[object, ...]) -> None:
-        job = serialize_job(name, args, {}, None, timestamp_ms(), serializer=dumps)
-        await self._store.put(queue_of(pool), job_id, job, expires_ms=EXPIRES_MS)
+        await self._store.put(queue_of(pool), job_id, _serialized(name, args), expires_ms=EXPIRES_MS)
+
+
+def _step_id(ws: str, agent_id: str, generation: int | str) -> str:
+    return f"step:{ws}:{agent_id}:{generation}"
+
+
+def _serialized(name: str, args: tuple[object, ...]) -> bytes:
+    return serialize_job(name, args, {}, None, timestamp_ms(), serializer=dumps)

@@ -127,6 +127,11 @@ class Settings(BaseModel):
         return self.url or f"http://{self.host}:{self.port}"
 
     @property
+    def queue_is_in_store(self) -> bool:
+        """Whether the queue lies beside the agents, so that one script may write both."""
+        return self.redis_url is not None and self.queue_url in (None, self.redis_url)
+
+    @property
     def budget(self) -> Budget:
         """What a workspace may use in an hour."""
         return Budget(tokens_per_hour=self.budget_tokens or None, steps_per_hour=self.budget_steps or None)

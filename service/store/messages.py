@@ -12,6 +12,7 @@ from service.store.client import StoreClient, flat
 from service.store.keys import key
 from service.store.pages import Term, page_of, rows_of
 from service.store.places import Creation
+from service.store.queue import PreparedJob
 from service.store.runs import record_of, to_run
 
 
@@ -51,6 +52,7 @@ class MessageStore:
         due: str = "",
         most: int = INBOX_MOST,
         filling: StoreFilling | None = None,
+        job: PreparedJob | None = None,
     ) -> Sent:
         """The run as it is stored, also if it was known before.
 
@@ -58,6 +60,7 @@ class MessageStore:
         `retries`: the failed run that it tries again. Raises NotPending for an answer that comes too late,
         InboxFull past `most` unread ones, and `filling`, if it is given, for a run that is new and no answer.
         `due`: when it enters the inbox, as message_send.lua reads it; Invalid past what may wait so.
+        `job`: is queued if the agent becomes ready.
         """
         answer = run.messages[0].answer if run.messages else None
         answers = None if answer is None else answer.request_id
@@ -75,6 +78,7 @@ class MessageStore:
             due,
             most,
             "1" if filling else "",
+            *(("",) if job is None else job),
         )
         if reply[0] == "missing":
             raise NotFound("agent", run.agent_id)

@@ -31,6 +31,17 @@ class ArqNames(NamedTuple):
     aborts: str
 
 
+class PreparedJob(NamedTuple):
+    """A step that a script of the store queues itself (message_send.lua); % stands for the generation."""
+
+    queue: str
+    """The default pool's."""
+    key_prefix: str
+    id: str
+    text: str
+    expires_ms: int
+
+
 @dataclass(frozen=True)
 class ClaimedJob:
     """A job that is one worker's for CLAIM_MS."""
@@ -67,6 +78,10 @@ class QueueStore:
         """False when the id is queued or running."""
         keys = [queue, self._names.job + job_id, bell_of(queue)]
         return bool(await self._run(self._put, keys, [job_id, job, delay_ms, expires_ms]))
+
+    def prepared(self, queue: str, job_id: str, job: bytes, *, expires_ms: int) -> PreparedJob:
+        """A job that is put by a script of the store that this queue is in."""
+        return PreparedJob(queue, self._names.job, job_id, job.decode(), expires_ms)
 
     async def claim(self, queue: str, most: int, worker: str) -> Claimed:
         """What is due now. `worker`: whose claims they are."""

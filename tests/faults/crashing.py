@@ -20,7 +20,7 @@ from service.blocks import Blocks
 from service.deliveries import Deliveries
 from service.http import serve
 from service.leases import Leases
-from service.queue import Queue
+from service.store.messages import MessageStore
 from service.subscriptions import Subscriptions
 from workers import main as worker
 from workers.models.scripted import ScriptedModel
@@ -41,7 +41,7 @@ _POINTS: dict[str, list[tuple[type, str, str, str]]] = {
     ],
     "web": [
         (Blocks, "edit", "", "edit.applied"),
-        (Queue, "nudge", "send.recorded", "job.queued"),
+        (MessageStore, "send", "", "send.recorded"),
     ],
 }
 

@@ -27,9 +27,9 @@ async def _(scene: Scene, load: Load) -> None:
     await scene.crash_and_revive("edit.applied")
 
 
-@faults("web killed between a message and its job", "the sweeper queues the agent; the message is there once")
+@faults("web killed between a message and its answer", "the agent is at work; the message is there once")
 async def _(scene: Scene, load: Load) -> None:
-    """SIGKILL to the web process at `send.recorded`: the run is in the inbox, no job in the queue."""
+    """SIGKILL to the web process at `send.recorded`: the run is in the inbox, and its sender not told."""
     agent = await load.api.agent()
     sending = asyncio.create_task(load.api.send(agent, {"text": "Here."}))
     await scene.crash_and_revive("send.recorded")

@@ -1,4 +1,5 @@
 -- Puts a message into an agent's inbox as a new run, and marks an idle agent ready. The same run again changes nothing.
+-- The job for that agent goes into its pool's queue in the same act, where the queue is in this store.
 -- While the agent waits for its caller's word other messages wait or are refused. That word, the answer to the
 -- request that is named, goes before all of them, and nothing is pending any more.
 --
@@ -7,10 +8,13 @@
 --       7 the failed run that it tries again, or ''  8 priority, '0' to '9'; an answer has none
 --       9 when it enters the inbox: '' for now, ms since the epoch, or ms from now behind a +
 --       10 runs that an inbox may hold  11 '1': nothing new (see send.lua)
+--       12 default pool's queue, or '': it is elsewhere  13 what stands before a job's id in its key  14 the job's id
+--       15 the job  16 ms until it expires. In 14 and 15 a % stands where the generation belongs.
 -- Reply {'ok', created_at, generation or '', pool, µs at which it enters the inbox or ''}  {'known', hash as a flat list}
 --       {'missing'} (no such agent)  {'pending', request or ''} (refused: this one is pending, or none)
 --       {'crowded', how many} (as many as may wait for their time already do)  {'full'}  {'filling'} (an answer never is)
 -- include: send
+-- include: put_job
 local LATER_MOST = 1000
 local agent, run, pending = ARGV[1], ARGV[2], ARGV[6]
 if redis.call('EXISTS', K.run(run)) == 1 then return {'known', redis.call('HGETALL', K.run(run))} end
@@ -28,6 +32,11 @@ if answers then
   redis.call('HSET', state, 'answered_by', run)
 end
 local woken = send(agent, run, ARGV[3], ARGV[4], ARGV[5], ARGV[8], ARGV[9]) or {'', ''}
+if ARGV[12] ~= '' and woken[1] ~= '' then
+  local queue = woken[2] == 'default' and ARGV[12] or ARGV[12] .. ':' .. woken[2]
+  local id, text = string.gsub(ARGV[14], '%%', woken[1]), string.gsub(ARGV[15], '%%', woken[1])
+  put_job(queue, ARGV[13] .. id, queue .. ':bell', id, text, 0, ARGV[16])
+end
 local again = ARGV[7]
 if again ~= '' and redis.call('EXISTS', K.run(again)) == 1 then
   redis.call('ZREM', K.agent_parked(agent), again)
