@@ -73,10 +73,19 @@ class Leases:
         return await self._store.next_run(lease)
 
     async def open_run(
-        self, lease: Lease, run: Run, prompt: str, seen: Mapping[str, int], message_0: Message
+        self,
+        lease: Lease,
+        run: Run,
+        prompt: str,
+        seen: Mapping[str, int],
+        message_0: Message,
+        leaving: Sequence[str] = (),
     ) -> None:
-        """Stores what the run's model calls start from: prompt, block versions, input, depth."""
-        await self._store.open_run(lease, run, prompt, seen, message_0)
+        """Stores what the run's model calls start from: prompt, block versions, input, depth, agent type.
+
+        The messages `leaving` are in context no more.
+        """
+        await self._store.open_run(lease, run, prompt, seen, message_0, leaving)
 
     async def add_note(self, lease: Lease, run_id: str, note: Message, seen: Mapping[str, int]) -> None:
         """Adds a note to the run's own transcript, with the block versions it tells of."""

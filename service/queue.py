@@ -96,7 +96,7 @@ class Queue:
     """Puts jobs into the queue of the pool they belong to."""
 
     def __init__(self, store: QueueStore, *, in_store: bool = False) -> None:
-        """`in_store`: the queue is in the same store as the agents, whose scripts may queue jobs themselves."""
+        """`in_store`: the queue lies beside the agents, whose scripts may put jobs into it."""
         self._store = store
         self._in_store = in_store
 

@@ -26,6 +26,8 @@ BEGUN_WITHIN_S = 600.0
 """A waiter gives up on a run that no worker has begun for so long; the run stays where it is."""
 LOOK_AGAIN_S = 5.0
 """A waiter looks for itself this often, should a ring ever be lost."""
+FIRST_LOOK_S = 0.05
+"""How soon a worker looks whether a run was cancelled in the moment before it listened."""
 
 Rings = asyncio.Queue[str | None]
 
@@ -94,19 +96,21 @@ class Runs:
 
         Or after LOOK_AGAIN_S. Raises NotBegun.
         """
-        if begun.status in OPEN:
-            await self._rung(rings, _is_over)
-        return await self._ended(ws, begun.id, rings)
+        ring = await self._rung(rings, _is_over) if begun.status in OPEN else None
+        return await self._ended(ws, begun.id, rings, ring)
 
-    async def _ended(self, ws: str, run_id: str, rings: Rings) -> tuple[Run, list[Message]]:
+    async def _ended(
+        self, ws: str, run_id: str, rings: Rings, ring: str | None = None
+    ) -> tuple[Run, list[Message]]:
         patient_until = monotonic() + BEGUN_WITHIN_S
         while True:
-            run, messages = await self._store.told(ws, run_id)
+            told = None if ring is None else self._store.told_with(ring)
+            run, messages = told or await self._store.told(ws, run_id)
             if run.status not in OPEN:
                 return run, messages
             if run.status == "created" and monotonic() > patient_until:
                 raise NotBegun(run_id, BEGUN_WITHIN_S)
-            await self._rung(rings, _is_over)
+            ring = await self._rung(rings, _is_over)
 
     async def open_ids(self, ws: str, agent_id: str) -> list[str]:
         """The runs of an agent that have not ended, in the order they are carried."""
@@ -121,17 +125,19 @@ class Runs:
     async def cancelled(self, ws: str, run_id: str) -> None:
         """Returns when somebody has asked for the end of a run; for the worker that carries it.
 
-        While the store is away nobody has: it is asked again when it is back. Whoever stops to listen, as
-        at the end of each run, leaves a look under way to itself: cut off, it would cost its connection.
+        While the store is away nobody has: it is asked again when it is back. What was asked for before
+        this listened is looked for a moment later, as many a run has ended by then. Whoever stops to listen,
+        as at the end of each run, leaves a look under way to itself: cut off, it would cost its connection.
         """
         async with self._bell.listen(key(ws, "output"), run_id) as rings:
+            await self._rung(rings, _asks_for_its_end, FIRST_LOOK_S)
             while True:
                 look = asyncio.ensure_future(self._store.is_cancelled(ws, run_id))
                 look.add_done_callback(lambda done: done.cancelled() or done.exception())
                 with suppress(StoreUnreachable):
                     if await asyncio.shield(look):
                         return
-                await self._rung(rings, lambda ring: ring.endswith(" cancelling"))
+                await self._rung(rings, _asks_for_its_end)
 
     async def delete(self, ws: str, run_id: str) -> None:
         """Forgets a run that has ended. What it put into its agent's history stays."""
@@ -177,13 +183,22 @@ class Runs:
         return await self._store.change_step(ws, step_id, feedback=feedback, **more)
 
     @staticmethod
-    async def _rung(rings: Rings, matters: Callable[[str], bool]) -> None:
-        """Until it is time to look. Not by `wait_for`: a ring may cost it a cancellation that comes then."""
+    async def _rung(
+        rings: Rings, matters: Callable[[str], bool], within_s: float | None = None
+    ) -> str | None:
+        """Until it is time to look; the ring that says so. Not by `wait_for`: a ring may cost it a
+        cancellation that comes then."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_AGAIN_S):
+            async with asyncio.timeout(LOOK_AGAIN_S if within_s is None else within_s):
                 while (ring := await rings.get()) is not None and not matters(ring):
                     pass
+                return ring
+        return None
+
+
+def _asks_for_its_end(ring: str) -> bool:
+    return ring.endswith(" cancelling")
 
 
 def _is_over(ring: str) -> bool:
-    return not ring.endswith(" running")
+    return not ring.endswith(" running")  # which nothing else ends with: what follows a state is JSON

@@ -118,7 +118,9 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
         blocks = await service.blocks.existing(ws, list(seen))
     messages = context[1:] if _opens_with_prompt(context) else context
     turn = turn_of(run, context)
+    leaving: list[str] = []
     if agent.message_buffer_autoclear or type_of(agent.agent_type).autoclear:
+        leaving = [message.id for message in messages if message.run_id not in turn]
         messages = [message for message in messages if message.run_id in turn]
     request_id = request_answered(run)
     requests = await service.messages.read_many(ws, agent.id, [request_id] if request_id else [])
@@ -151,7 +153,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     for note in open_run.material.notes:
         _place(transcript.messages, note)
     if message_0 is not None:
-        opening = service.leases.open_run(lease, run, prompt, seen, message_0)
+        opening = service.leases.open_run(lease, run, prompt, seen, message_0, leaving)
         transcript.opening = asyncio.create_task(opening)
         await asyncio.sleep(0)  # it is sent before a request is made, not after
     return transcript
@@ -178,7 +180,7 @@ async def _begun(service: Service, ws: str, open_run: OpenRun) -> tuple[Run, str
     agent, blocks = open_run.material.agent, open_run.material.blocks
     prompt = service.agents.compile(agent, blocks)
     seen = {block.id: block.version for block in blocks}
-    run = open_run.run
+    run = open_run.run.model_copy(update={"agent_type": agent.agent_type})
     if open_run.causes:
         depth = _depth(run, open_run.causes)
         shown = set(seen) if type_of(agent.agent_type).memory_in_prompt else set()

@@ -67,11 +67,11 @@ async def send(call: Call[Nothing, SendRequest]) -> Response:
         begun = await call.service.messages.send(
             call.ws, agent_id, messages, options, run_id=run_id, priority=call.body.priority
         )
-        view = await view_of(call, agent_id, begun.options)  # while its worker is at work
         ending = runs.wait_on(call.ws, begun, rings) if begun.id == run_id else runs.wait(call.ws, begun.id)
         run, stored = await call.while_connected(ending)
     if run.error is not None and run.error.type.startswith("llm_"):
         raise ModelFailed(run.error)
+    view = await view_of(call, agent_id, run.options, run.agent_type)
     return json_answer(letta_response(run, _produced(run, stored, view)))
 
 
@@ -238,9 +238,12 @@ async def _page_before(page: Page, some: Callable[[Page], Awaitable[list[Message
     return page.model_copy(update={"after": passed[-1].id if passed else page.after})
 
 
-async def view_of(call: Call[Any, Any], agent_id: str, options: RunOptions) -> View:
-    """How the sender of a run wants to see its messages."""
-    agent_type = await call.service.agents.type_of(call.ws, agent_id) or ""
+async def view_of(
+    call: Call[Any, Any], agent_id: str, options: RunOptions, agent_type: str | None = None
+) -> View:
+    """How the sender of a run wants to see its messages. `agent_type`: where the run knows it."""
+    if agent_type is None:
+        agent_type = await call.service.agents.type_of(call.ws, agent_id) or ""
     return View(inner_monologue=has_inner_monologue(agent_type), **vars(options))
 
 

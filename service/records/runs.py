@@ -148,6 +148,8 @@ class Run(Record):
     messages: list[NewMessage] = []
     """The input. It enters the agent's history with the run's first stored step."""
     metadata: dict[str, Any] | None = None
+    agent_type: str | None = None
+    """Its agent's, once a worker has opened it."""
     callback_url: str | None = None
     """Whom a worker tells, once, that the run has ended."""
     callback_private: bool = False

@@ -84,9 +84,18 @@ class LeaseStore:
         return to_open_run(_fenced(reply, lease))
 
     async def open_run(
-        self, lease: Lease, run: Run, prompt: str, seen: Mapping[str, int], message_0: Message
+        self,
+        lease: Lease,
+        run: Run,
+        prompt: str,
+        seen: Mapping[str, int],
+        message_0: Message,
+        leaving: Sequence[str] = (),
     ) -> None:
-        """Stores the prompt, the versions of the blocks in it, the run's input and depth, and message 0."""
+        """Stores the prompt, the versions of its blocks, what is known of the run now, and message 0.
+
+        `leaving`: messages that are not in context any more.
+        """
         messages = json.dumps([message.model_dump(exclude_defaults=True) for message in run.messages])
         _fenced(
             await self._store.run(
@@ -101,6 +110,8 @@ class LeaseStore:
                 run.depth,
                 message_0.id,
                 body_of(message_0, stamped=True),
+                run.agent_type or "",
+                json.dumps(list(leaving)),
             ),
             lease,
         )

@@ -36,6 +36,13 @@ class Sent(NamedTuple):
     is_new: bool
 
 
+def _kept_for(run: Run) -> str:
+    """What of a run is for whom: its output for streams, its end for a sender who waits."""
+    if run.options.output != "none":
+        return "1"
+    return "" if run.background else "end"
+
+
 class MessageStore:
     """What lies in an agent's inbox, history and context."""
 
@@ -70,7 +77,7 @@ class MessageStore:
             run.agent_id,
             run.id,
             record_of(run),
-            "1" if run.options.output != "none" else "",
+            _kept_for(run),
             "1" if run.callback_url else "",
             answers or ("wait" if waits else "refuse"),
             retries or "",

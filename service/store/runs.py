@@ -13,6 +13,7 @@ from service.store.keys import key
 _JSON_FIELDS = ("usage", "error", "messages", "result")
 _LIVE = {
     "status",
+    "agent_type",
     "created_at",
     "started_at",
     "completed_at",
@@ -31,6 +32,10 @@ _LIVE = {
     "retried_by",
     "not_before",
 }
+
+
+Told = tuple[Run, list[Message]]
+"""A run and what it put into its agent's history."""
 
 
 def again(run: Run, id: str) -> Run:
@@ -62,6 +67,11 @@ def woken(reply: Reply, reason: ReadyReason = "answered") -> list[Ready]:
     ]
 
 
+def _told(reply: Reply) -> Told:
+    hash, messages = reply
+    return to_run(flat(hash)), [Message.model_validate_json(body) for body in messages]
+
+
 class RunStore:
     """Runs as everybody reads them."""
 
@@ -74,12 +84,18 @@ class RunStore:
             raise NotFound("run", run_id)
         return to_run(hash)
 
-    async def told(self, ws: str, run_id: str) -> tuple[Run, list[Message]]:
+    async def told(self, ws: str, run_id: str) -> Told:
         """A run and, once it has ended, what it put into its agent's history, in one round trip."""
         reply = await self._store.run("run_told", ws, run_id)
         if not reply:
             raise NotFound("run", run_id)
-        return to_run(flat(reply[0])), [Message.model_validate_json(body) for body in reply[1]]
+        return _told(reply)
+
+    @staticmethod
+    def told_with(ring: str) -> Told | None:
+        """The same as it comes with the ring of a run's end, if it does."""
+        _, _, told = (*ring.split(" ", 2), "")[:3]
+        return _told(json.loads(told)) if told else None
 
     async def message_ids(self, ws: str, run_id: str) -> list[str]:
         return await self._store.items(key(ws, "run_messages", run_id))

@@ -153,7 +153,7 @@ class Asked:
             message = await self._heard.get_message(ignore_subscribe_messages=True, timeout=10)
             if message is None:
                 raise RuntimeError("a run did not end within 10 s")
-            if message["data"].endswith((b" completed", b" failed")):
+            if message["data"].split(b" ", 2)[1] in (b"completed", b"failed"):
                 return
 
 

@@ -1,8 +1,8 @@
 """Bare message: the floor of an answer: its scripts through the same client, one by one, and one doorbell.
 
-Send, acquire, store the answer, finish: what a message was seen to send to the store, ready made, under new
-ids each time, for agents of a workspace that nobody else looks at. What the store answers is not decoded.
-All in one process: no other is waited for.
+Send, a push that wakes who waits for it, acquire, store the answer, finish: what a message was seen to send
+to the store, ready made, under new ids each time, for agents of a workspace that nobody else looks at. What
+the store answers is not decoded. All in one process: no other is waited for.
 """
 
 import asyncio
@@ -17,15 +17,16 @@ from redis.asyncio import Redis
 from service.queue import QUEUE
 from service.store.connections import pool_of
 from service.store.keys import key
-from service.store.queue import bell_of
 from service.store.scripts import load
-from tests.bench.machine import WS, Machine
+from tests.bench.machine import Machine
 from tests.bench.timing import Timed
 from tests.bench.watching import commands
 
 FLOOR_IS = "its 4 scripts and a doorbell"
 _BARE_WS, _BARE_QUEUE = "bare", "bare:jobs"
-_WAYS = ("message_send", "queue_put", "lease_take", "step_store", "run_next")
+"""The queue of these jobs is one that no worker looks at."""
+_BELL = "bare:bell"
+_WAYS = ("message_send", "lease_take", "step_store", "run_next")
 _MESSAGES_EACH = 10
 _REST_S = 0.3
 """After an answer its worker is still about to end the run."""
@@ -62,13 +63,13 @@ class _Bare:
         self._sent = 0
 
     async def once(self) -> float:
-        send, put, take, store, end = await self._ready()
+        send, take, store, end = await self._ready()
         run: Any = self._machine.redis.execute_command
         bell = asyncio.create_task(_pop(self._waiting))
         await asyncio.sleep(0)
         began = time.perf_counter()
         sent = await run(*send)
-        await run(*put)
+        await run("RPUSH", _BELL, "1")
         await bell
         taken = await run(*take)
         stored = await run(*store)
@@ -89,11 +90,10 @@ class _Bare:
     def _renewed(self, way: str, words: Words, generation: bytes) -> Words:
         """The same command about another message: of another agent, and each id in it a new one."""
         texts = [_UUID.sub(self._other, word) for word in words]
-        if way == "queue_put":
-            return [self._elsewhere(text, generation) for text in texts]
         texts[3] = key(_BARE_WS, "meta").encode()
-        if way != "message_send":  # which comes before the generation does
-            texts[5] = generation
+        if way == "message_send":
+            return [_BARE_QUEUE.encode() if text == QUEUE.encode() else text for text in texts]
+        texts[5] = generation
         return texts
 
     def _other(self, found: "re.Match[bytes]") -> bytes:
@@ -101,13 +101,6 @@ class _Bare:
             return self._agent.removeprefix(b"agent-")
         return b"%s%012x" % (found[0][:-12], (int(found[0][-12:], 16) + self._sent) % 16**12)
 
-    def _elsewhere(self, text: bytes, generation: bytes) -> bytes:
-        """A job of that generation, in a queue that no worker looks at."""
-        text = text.replace(QUEUE.encode(), _BARE_QUEUE.encode())
-        if text.endswith(self._agent + b":1"):
-            return text[:-1] + generation
-        return text.replace(WS.encode(), _BARE_WS.encode())
-
 
 async def _pop(redis: "Redis") -> object:
-    return await cast(Awaitable[Any], redis.blpop([bell_of(_BARE_QUEUE)], timeout=5))
+    return await cast(Awaitable[Any], redis.blpop([_BELL], timeout=5))

@@ -1,18 +1,47 @@
 """Messages: sending makes a run and a job; the queue may be away, the message is not lost."""
 
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import fakeredis
 import pytest
+from arq.jobs import deserialize_job
+from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from service.bootstrap import Service, assemble
+from service.bootstrap import Service, assemble, prepare
 from service.errors import Invalid, NotFound, StoreUnreachable, UnknownModel
-from service.queue import PREFIXES, QUEUE
+from service.queue import EXPIRES_MS, PREFIXES, QUEUE, loads
 from service.records.base import Page
 from service.records.messages import NewMessage
-from service.records.runs import RunOptions
-from service.store.queue import QueueStore
-from tests.store.team import WS, Team
+from service.records.runs import RunOptions, When
+from service.settings import Settings
+from service.store.client import StoreClient
+from service.store.queue import QueueStore, bell_of
+from tests.store.team import WS, Team, raw
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["its queue elsewhere", "its queue in the store"])
+async def service(
+    request: pytest.FixtureRequest, store: StoreClient, settings: Settings
+) -> AsyncIterator[Service]:
+    """All rooms on either kind of store, and on either kind of queue."""
+    await prepare(store)
+    if request.param == "its queue elsewhere":
+        queue: Redis = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())
+    else:
+        kwargs = raw(store).connection_pool.connection_kwargs
+        settings = settings.model_copy(update={"redis_url": "the store"})
+        if "server" in kwargs:
+            queue = fakeredis.FakeAsyncRedis(server=kwargs["server"])
+        else:
+            queue = Redis.from_url(request.getfixturevalue("redis_server"))
+    rooms = assemble(settings, store, QueueStore(queue, PREFIXES))
+    yield rooms
+    await rooms.bell.close()
+    await queue.aclose()
 
 
 class Away(QueueStore):
@@ -43,6 +72,29 @@ async def test_a_message_becomes_a_run_and_a_job(team: Team) -> None:
     )
     assert (stored.metadata, stored.callback_url) == ({"run_type": "send_message"}, "http://x")
     assert await due(team.service) == [f"step:{WS}:{agent.id}:1"]
+
+
+async def test_the_job_is_one_that_arq_reads_and_it_rings(team: Team) -> None:
+    agent = await team.agent()
+    began = datetime.now(UTC)
+    await team.send(agent)
+    queue = team.service.queue._redis
+    stored = await queue.get(f"{PREFIXES.job}step:{WS}:{agent.id}:1")
+    assert stored is not None
+    job = deserialize_job(stored, deserializer=loads)
+    assert (job.function, list(job.args), job.kwargs) == ("step", [WS, agent.id, 1], {})
+    assert abs((job.enqueue_time - began).total_seconds()) < 5
+    assert EXPIRES_MS - 5000 < await queue.pttl(f"{PREFIXES.job}step:{WS}:{agent.id}:1") <= EXPIRES_MS
+    due_at = await queue.zscore(QUEUE, f"step:{WS}:{agent.id}:1")
+    assert due_at is not None
+    assert abs(due_at / 1000 - began.timestamp()) < 5
+    assert await queue.llen(bell_of(QUEUE)) == 1  # type: ignore[misc]
+
+
+async def test_a_message_that_is_to_come_later_queues_no_job(team: Team) -> None:
+    agent = await team.agent()
+    await team.send(agent, when=When(delay_ms=60_000))
+    assert await due(team.service) == []
 
 
 async def test_a_message_to_an_agent_at_work_queues_no_second_job(team: Team) -> None:
@@ -90,9 +142,9 @@ async def test_another_model_may_be_asked_for_once(team: Team) -> None:
     assert (await team.service.runs.read(WS, run.id)).options.override_model == "openai/gpt-4o"
 
 
-async def test_a_message_is_kept_though_the_queue_is_away(team: Team) -> None:
+async def test_a_message_is_kept_though_the_queue_is_away(team: Team, settings: Settings) -> None:
     agent = await team.agent()
-    service = assemble(team.service.settings, team.store, Away(team.redis, PREFIXES))
+    service = assemble(settings, team.store, Away(team.redis, PREFIXES))
     with capture_logs() as logs:
         run = await service.messages.send(WS, agent.id, [NewMessage(content="Hi.")])
     assert [line["event"] for line in logs] == ["job.deferred", "message.sent"]

@@ -7,10 +7,12 @@ import pytest
 from service import runs as runs_module
 from service.errors import Invalid, NotFound
 from service.records.base import Page
+from service.records.ids import new_id
 from service.records.messages import Message, NewMessage
 from service.records.runs import ModelReply, Step, Usage
 from service.store.client import StoreClient
 from service.store.keys import key
+from service.store.runs import RunStore, Told
 from tests.store.team import ALICE, WS, Team, raw, wait_until
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +40,34 @@ async def test_a_wait_ends_when_the_run_does(team: Team) -> None:
     await team.leases.finish(lease, open_run.run.id, "max_steps", None)
     run, _ = await asyncio.wait_for(waiting, 4)
     assert (run.id, run.status, run.stop_reason) == (open_run.run.id, "completed", "max_steps")
+
+
+async def test_who_is_told_with_the_ring_does_not_read(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end, and the run as it is, come at once; what was not told with a ring is read as ever."""
+    read = 0
+    as_it_is = RunStore.told
+
+    async def told(store: RunStore, ws: str, run_id: str) -> Told:
+        nonlocal read
+        read += 1
+        return await as_it_is(store, ws, run_id)
+
+    monkeypatch.setattr(RunStore, "told", told)
+    async with team.service.runs.listening(WS, "run-x") as rings:
+        assert await rings.get() is None  # nobody has listened before: something may be missing
+    for background, times in ((False, 0), (True, 1)):
+        agent = await team.agent()
+        async with team.service.runs.listening(WS, run_id := new_id("run")) as rings:
+            begun = await team.service.messages.send(
+                WS, agent.id, [NewMessage(content="Hi.")], run_id=run_id, background=background
+            )
+            waiting = asyncio.create_task(team.service.runs.wait_on(WS, begun, rings))
+            lease, open_run = await team.working(agent)
+            assert open_run.run.id == run_id
+            await team.leases.finish(lease, run_id, "max_steps", None)
+            run, _ = await asyncio.wait_for(waiting, 4)
+        assert (run.status, run.stop_reason) == ("completed", "max_steps")
+        assert read == times
 
 
 async def test_many_wait_for_one_run(team: Team) -> None:

@@ -1,11 +1,13 @@
 """A run from its beginning to its end: what each script stores, and how long it is kept."""
 
+from typing import Any
+
 import pytest
 
 from service.errors import NotFound
 from service.records.base import Page
 from service.records.messages import Message
-from service.records.runs import ModelReply, RunError, Step, Usage
+from service.records.runs import ModelReply, RunError, RunOptions, Step, Usage
 from service.store.bell import Bell
 from service.store.keys import key
 from service.store.runs import RunStore, to_run
@@ -177,6 +179,7 @@ async def test_a_run_ends_once(team: Team, runs: RunStore) -> None:
 
 async def test_the_doorbell_tells_of_steps_and_of_the_end(team: Team) -> None:
     agent = await team.agent()
+    await team.send(agent, background=True)
     lease, open_run = await team.working(agent)
     bell = Bell(team.store)
     async with bell.listen(key(WS, "output")) as rings:
@@ -195,6 +198,95 @@ async def test_the_doorbell_tells_of_steps_and_of_the_end(team: Team) -> None:
         heard = [await rings.get() for _ in range(2)]
     await bell.close()
     assert heard == [f"{open_run.run.id} running", f"{open_run.run.id} completed"]
+
+
+async def ring_of_the_end(team: Team, text: str, **sent: Any) -> tuple[str, str]:
+    """The id of a run that said a text, and what rang at its end."""
+    agent = await team.agent()
+    await team.send(agent, **sent)
+    lease, open_run = await team.working(agent)
+    said = a_message(agent.id, "message-1").model_copy(update={"content": text})
+    bell = Bell(team.store)
+    async with bell.listen(key(WS, "output")) as rings:
+        assert await rings.get() is None
+        await team.leases.store_step(
+            lease,
+            a_step(open_run.run.id, agent.id),
+            [said],
+            usage=Usage(prompt_tokens=3),
+            context_tokens=9,
+            step_count=1,
+            seen={"block-1": 4},
+            stop_reason="end_turn",
+        )
+        ring = await rings.get()
+    await bell.close()
+    return open_run.run.id, ring or ""
+
+
+async def test_the_end_of_a_run_is_told_with_its_ring_to_a_sender_who_waits(
+    team: Team, runs: RunStore
+) -> None:
+    run_id, ring = await ring_of_the_end(team, "ñ 😀 \u2028 \\ / \n")
+    told = runs.told_with(ring)
+    assert told == await runs.told(WS, run_id)
+    assert told is not None
+    assert (told[0].status, told[0].usage.prompt_tokens) == ("completed", 3)
+    assert [message.content for message in told[1]] == ["ñ 😀 \u2028 \\ / \n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("ñ", {"background": True}),
+        ("ñ", {"options": RunOptions(output="steps")}),
+        ("ñ" * 8_200, {}),
+    ],
+    ids=["nobody waits", "it is streamed", "more than a ring should bear"],
+)
+async def test_else_the_ring_says_no_more_than_that_it_ended(
+    team: Team, runs: RunStore, text: str, sent: dict[str, Any]
+) -> None:
+    run_id, ring = await ring_of_the_end(team, text, **sent)
+    assert ring == f"{run_id} completed"
+    assert runs.told_with(ring) is None
+
+
+async def test_a_run_that_ends_with_nothing_said_is_told_too(team: Team, runs: RunStore) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    bell = Bell(team.store)
+    async with bell.listen(key(WS, "output")) as rings:
+        assert await rings.get() is None
+        await team.leases.finish(lease, open_run.run.id, "cancelled", None)
+        told = runs.told_with(await rings.get() or "")
+    await bell.close()
+    assert told == await runs.told(WS, open_run.run.id)
+    assert told is not None
+    assert told[1] == []
+
+
+async def test_opening_a_run_takes_messages_out_of_context_and_none_out_of_the_history(team: Team) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    message_0 = (await team.service.messages.context(WS, agent.id))[0]
+    for id in ("message-1", "message-2"):
+        await team.leases.store_step(
+            lease,
+            a_step(open_run.run.id, agent.id, f"step-of-{id}"),
+            [a_message(agent.id, id)],
+            usage=Usage(),
+            context_tokens=0,
+            step_count=1,
+            seen={},
+            stop_reason=None,
+        )
+    leaving = ["message-1", "message-gone"]
+    await team.leases.open_run(lease, open_run.run, "p", {}, message_0, leaving)
+    context = await team.service.messages.context(WS, agent.id)
+    assert [one.id for one in context] == [message_0.id, "message-2"]
+    history = await team.service.messages.find(WS, agent.id, Page())
+    assert [one.id for one in history] == [message_0.id, "message-1", "message-2"]
 
 
 async def test_a_thousand_runs_of_an_agent_are_kept(team: Team, runs: RunStore) -> None:

@@ -153,6 +153,17 @@ async def test_an_agent_that_forgets_sees_its_own_run_alone(bench: Bench) -> Non
     assert len(await bench.history(agent)) == 7
 
 
+async def test_what_an_agent_forgets_leaves_its_context_and_stays_in_its_history(bench: Bench) -> None:
+    agent = await bench.agent(message_buffer_autoclear=True)
+    for text in ("One.", "Two.", "Three."):
+        await bench.tell(agent, says(text))
+    context = await bench.service.messages.context(WS, agent.id)
+    assert [one.role for one in context] == ["system", "user", "assistant"]
+    assert context[-1].plain_text() == "Three."
+    assert (await bench.service.agents.read(WS, agent.id)).message_ids == [one.id for one in context]
+    assert len(await bench.history(agent)) == 7
+
+
 async def test_a_workflow_agent_forgets_by_its_type_and_sees_no_memory(bench: Bench) -> None:
     agent = await bench.agent({"notes": "secret"}, agent_type="workflow_agent")
     await bench.tell(agent, says("Hm."))

@@ -1,4 +1,5 @@
--- run_end(agent, run, stop_reason, status, error, keep): the end of a run, once; its caller is rung, and an agent that
+-- run_end(agent, run, stop_reason, status, error, keep): the end of a run, once; its caller is rung, if he waits for that
+-- alone with what became of it (told.lua), and an agent that
 -- waited for it alone goes on (woken, in awaits.lua). What only a worker needed goes at once.
 -- keep: seconds until all that belongs to the run goes. Past RUNS_KEPT runs of an agent the oldest go at once. Those that
 -- wait, in its inbox or for their time, are not counted, or they would push out what has just ended; nor do they stand
@@ -8,6 +9,7 @@
 -- include: awaits
 -- include: callback
 -- include: run_status
+-- include: told
 -- include: agent_places
 -- include: gone
 local RUNS_KEPT = 1000
@@ -102,6 +104,6 @@ local function run_end(agent, run, stop_reason, status, error, keep)
   end
   forget(agent)
   call_back(run)
-  redis.call('PUBLISH', K.output(), run .. ' ' .. status)
+  redis.call('PUBLISH', K.output(), run .. ' ' .. status .. told_with_ring(run))
   return true
 end

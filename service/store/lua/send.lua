@@ -1,5 +1,5 @@
 -- send(agent, run, record, output, callback, priority, due): a new run into an agent's inbox, or, with `due`, among
--- those that enter it later (later.lua); output '1': what it says is kept for streams; callback '1': somebody is to be
+-- those that enter it later (later.lua); output: as message_send.lua has it; callback '1': somebody is to be
 -- told of its end. Returns {generation, pool} if that made the agent ready.
 -- no_room(agent, most, filling): {'full'} for an inbox that holds as many runs as it may, {'filling'} where '1' says
 -- that the store is too full for anything new; else nil.

@@ -1,0 +1,24 @@
+-- told(run): {hash as a flat list, messages as JSON}: a run, and once it has ended what it put into its agent's history.
+-- told_with_ring(run): the same as JSON behind a space, for whoever waits for the end alone; '' where nobody does, or it
+-- is more than the ring of everybody who waits should bear: then it is read.
+-- include: bodies
+local RING_BYTES = 16384
+
+local function told(run)
+  local hash = redis.call('HGETALL', K.run(run))
+  if #hash == 0 then return {} end
+  local status = redis.call('HGET', K.run(run), 'status')
+  if status == 'created' or status == 'running' then return {hash, {}} end
+  local ids = redis.call('LRANGE', K.run_messages(run), 0, -1)
+  local agent = ids[1] and redis.call('HGET', K.message_agents(), ids[1])
+  return {hash, agent and bodies(agent, ids) or {}}
+end
+
+local function told_with_ring(run)
+  if redis.call('HGET', K.run(run), 'output') ~= 'end' then return '' end
+  local all, bytes = told(run), 0
+  for _, part in ipairs(all) do
+    for _, text in ipairs(part) do bytes = bytes + #text end
+  end
+  return bytes <= RING_BYTES and ' ' .. cjson.encode(all) or ''
+end
