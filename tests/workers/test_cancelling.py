@@ -7,6 +7,7 @@ import pytest
 
 from service.errors import StoreUnreachable
 from service.records.runs import Run, Step
+from service.runs import Runs
 from service.store.client import StoreClient
 from service.store.runs import RunStore
 from tests.workers.bench import WS, Bench, WorkerKilled, call, calls, says
@@ -62,6 +63,22 @@ async def test_a_run_is_cancelled_while_the_model_sleeps_and_the_next_one_goes_o
     assert await bench.messages(run) == []
     assert (second.status, second.stop_reason) == ("completed", "end_turn")
     assert (await bench.state(agent))["status"] == "idle"
+
+
+async def test_a_run_that_was_cancelled_just_before_its_worker_listened_is_cut_off(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await bench.agent()
+    run = await bench.script(agent, says("never said", sleep_ms=60_000))
+    as_it_is = Runs.cancelled
+
+    async def late(runs: Runs, ws: str, run_id: str) -> None:
+        assert await runs.cancel(ws, run_id)
+        await as_it_is(runs, ws, run_id)
+
+    monkeypatch.setattr(Runs, "cancelled", late)
+    await asyncio.wait_for(bench.carry(agent), IN_TIME_S)
+    assert (await read(bench, run)).status == "cancelled"
 
 
 async def test_a_run_is_cancelled_while_a_tool_works_and_its_step_says_so(
