@@ -17,7 +17,6 @@ no time-out and no turn of the event loop.
 """
 
 import asyncio
-import builtins
 import select
 from collections.abc import Iterable
 from typing import Any, cast
@@ -49,7 +48,47 @@ _VIA_SENTINELS = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 
 
 class _Bounded(AbstractConnection):
-    """A connection that ends when an answer does not come, or says that it leads to a replica."""
+    """A connection that ends when an answer does not come, or says that it leads to a replica.
+
+    One timer a connection, which is set anew when it rings and not with every command: a time-out for each
+    write and each read was a tenth of what a command costs.
+    """
+
+    _due: float | None = None
+    """When what is under way has to have ended, by the event loop's clock."""
+    _alarm: asyncio.TimerHandle | None = None
+    _given_up = False
+
+    def _is_due(self) -> float | None:
+        """What begins now has ANSWER_S; gives back when that is due which it is a part of."""
+        loop = asyncio.get_running_loop()
+        whole, self._due = self._due, loop.time() + ANSWER_S
+        if self._alarm is None:
+            self._alarm = loop.call_at(self._due, self._look, loop)
+        return whole
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._alarm = None
+        if self._due is None:  # the next command sets it again
+            return
+        if loop.time() < self._due:
+            self._alarm = loop.call_at(self._due, self._look, loop)
+        elif self._writer is None:  # it is being made, which has a time of its own
+            self._alarm = loop.call_later(CONNECT_S, self._look, loop)
+        else:
+            self._given_up = True
+            self._writer.transport.abort()
+
+    def _raise_if_given_up(self, what: str) -> None:
+        if self._given_up:
+            self._given_up = False
+            raise TimeoutError(f"{what} within {ANSWER_S:g} s") from None
+
+    async def disconnect(self, nowait: bool = False) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        await super().disconnect(nowait)
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """By hiredis, as redis-py's blocking client does: its asynchronous one takes ten times as long."""
@@ -63,28 +102,37 @@ class _Bounded(AbstractConnection):
         disconnect_on_error: bool = True,
         push_request: bool | None = False,
     ) -> Any:
+        answer = super().read_response(
+            disable_decoding,
+            timeout,
+            disconnect_on_error=disconnect_on_error,
+            push_request=push_request,
+        )
+        if timeout is not None:
+            return await answer
+        whole = self._is_due()
         try:
-            async with asyncio.timeout(ANSWER_S if timeout is None else None):
-                return await super().read_response(
-                    disable_decoding,
-                    timeout,
-                    disconnect_on_error=disconnect_on_error,
-                    push_request=push_request,
-                )
-        except builtins.TimeoutError:
-            raise TimeoutError(f"no answer within {ANSWER_S:g} s") from None
+            return await answer
+        except ConnectionError:
+            self._raise_if_given_up("no answer")
+            raise
         except ReadOnlyError:  # the primary is somewhere else now: the next connection looks for it
             await self.disconnect(nowait=True)
             raise
+        finally:
+            self._due = whole
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
     ) -> None:
+        whole = self._is_due()
         try:
-            async with asyncio.timeout(ANSWER_S):
-                await super().send_packed_command(command, check_health)
-        except builtins.TimeoutError:
-            raise TimeoutError(f"nothing could be sent within {ANSWER_S:g} s") from None
+            await super().send_packed_command(command, check_health)
+        except ConnectionError:
+            self._raise_if_given_up("nothing could be sent")
+            raise
+        finally:
+            self._due = whole
 
     async def can_read_destructive(self) -> bool:
         """Whether this one is of no use any more: something lies unread in it, or its other end has gone.
