@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from service.records.base import DEFAULT_POOL, Micros, Record
 from service.records.blocks import BlockFields
 from service.records.budgets import Budget
@@ -19,22 +21,22 @@ class Agent(Record):
     model: str
     """The handle exactly as the creator wrote it."""
     embedding: str | None = None
-    llm_config: dict[str, Any] = {}
+    llm_config: dict[str, Any] = Field(default_factory=dict)
     embedding_config: dict[str, Any] | None = None
     model_settings: dict[str, Any] | None = None
     compaction_settings: dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
     description: str | None = None
     metadata: dict[str, Any] | None = None
-    tags: list[str] = []
-    tools: list[str] = []
+    tags: list[str] = Field(default_factory=list)
+    tools: list[str] = Field(default_factory=list)
     """What is attached: a built-in tool by its name, any other by its id (Tool.ref)."""
-    approval_waived: list[str] = []
+    approval_waived: list[str] = Field(default_factory=list)
     """Those of them that ask for approval by default, and here do not."""
     tool_rules: list[dict[str, Any]] | None = None
-    secrets: dict[str, str] = {}
-    source_ids: list[str] = []
-    identity_ids: list[str] = []
+    secrets: dict[str, str] = Field(default_factory=dict)
+    source_ids: list[str] = Field(default_factory=list)
+    identity_ids: list[str] = Field(default_factory=list)
     project_id: str | None = None
     template_id: str | None = None
     base_template_id: str | None = None
@@ -59,7 +61,7 @@ class Agent(Record):
     last_stop_reason: StopReason | None = None
     paused_at: Micros | None = None
     """Since when it begins nothing; None: it works."""
-    message_ids: list[str] = []
+    message_ids: list[str] = Field(default_factory=list)
     """The messages in context, message 0 (the system prompt) first."""
 
 
@@ -110,8 +112,8 @@ class NewAgent(AgentFields):
     """An agent as somebody asks for it; what only a new one has comes on top of AgentFields."""
 
     agent_type: str = "letta_v1_agent"
-    memory_blocks: list[BlockFields] = []
-    tools: list[str] = []
+    memory_blocks: list[BlockFields] = Field(default_factory=list)
+    tools: list[str] = Field(default_factory=list)
     include_base_tools: bool = True
     include_multi_agent_tools: bool = False
     include_base_tool_rules: bool | None = None

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from service.records.base import Micros, Record
 
 DEFAULT_LIMIT = 100_000
@@ -59,8 +61,8 @@ class Block(Record):
     limit: int = DEFAULT_LIMIT
     description: str | None = None
     read_only: bool = False
-    tags: list[str] = []
-    metadata: dict[str, Any] = {}
+    tags: list[str] = Field(default_factory=list)
+    metadata: dict[str, Any] = Field(default_factory=dict)
     hidden: bool | None = None
     project_id: str | None = None
     is_template: bool = False
@@ -70,7 +72,7 @@ class Block(Record):
     deployment_id: str | None = None
     entity_id: str | None = None
     preserve_on_migration: bool | None = False
-    identity_ids: list[str] = []
+    identity_ids: list[str] = Field(default_factory=list)
     created_at: Micros
     updated_at: Micros
     created_by: str | None = None
@@ -144,8 +146,8 @@ class Change(Record):
     operation: str
     at: Micros
     chars: int
-    author: Author = Author()
-    tags: list[str] = []
+    author: Author = Field(default_factory=Author)
+    tags: list[str] = Field(default_factory=list)
     added: str = ""
     removed: str = ""
     cut: bool = False

@@ -1,5 +1,7 @@
 """History as records: what each edit of a block did, and the block as it was at a version."""
 
+from pydantic import Field
+
 from service.records.base import Micros, Record
 from service.records.blocks import Author, Block
 
@@ -14,14 +16,14 @@ class HistoryEntry(Record):
     version: int
     at: Micros
     operation: str
-    author: Author = Author()
+    author: Author = Field(default_factory=Author)
     before: int
     after: int
     position: int
     removed: str = ""
     added: str = ""
-    fields: dict[str, str] = {}
-    were: dict[str, str | None] = {}
+    fields: dict[str, str] = Field(default_factory=dict)
+    were: dict[str, str | None] = Field(default_factory=dict)
 
 
 class History(Record):

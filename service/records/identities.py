@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from service.records.base import Micros, Record
 
 IdentityType = Literal["org", "user", "other"]
@@ -17,10 +19,10 @@ class Identity(Record):
     name: str
     identity_type: IdentityType
     project_id: str | None = None
-    properties: list[dict[str, Any]] = []
-    agent_ids: list[str] = []
+    properties: list[dict[str, Any]] = Field(default_factory=list)
+    agent_ids: list[str] = Field(default_factory=list)
     """The first of the agents that have it."""
-    block_ids: list[str] = []
+    block_ids: list[str] = Field(default_factory=list)
     created_at: Micros = 0
 
 

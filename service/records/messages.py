@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from service.records.base import Micros, Record
 
 
@@ -54,7 +56,7 @@ class Answer(Record):
     request_id: str | None = None
     approve: bool | None = None
     reason: str | None = None
-    calls: list[CallAnswer] = []
+    calls: list[CallAnswer] = Field(default_factory=list)
     given_up: bool = False
     """Nobody gave his word in time: it was said for him that nothing is to be run."""
 
@@ -94,14 +96,14 @@ class Message(Record):
     role: Role
     created_at: Micros
     content: str | list[dict[str, Any]] = ""
-    reasoning: list[Reasoning] = []
-    tool_calls: list[ToolCall] = []
-    tool_returns: list[ToolReturn] = []
-    asked: list[str] = []
+    reasoning: list[Reasoning] = Field(default_factory=list)
+    tool_calls: list[ToolCall] = Field(default_factory=list)
+    tool_returns: list[ToolReturn] = Field(default_factory=list)
+    asked: list[str] = Field(default_factory=list)
     """Of a request: the ids of those of its calls that wait for the caller's word."""
-    client_calls: list[str] = []
+    client_calls: list[str] = Field(default_factory=list)
     """Those among them that the caller has to run himself."""
-    knew: dict[str, int] = {}
+    knew: dict[str, int] = Field(default_factory=dict)
     """Of a request: block id -> the version that its model knew when it asked."""
     answer: Answer | None = None
     run_id: str | None = None

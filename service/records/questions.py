@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from service.records.base import Record
 from service.records.runs import RunError, Usage
 
@@ -23,5 +25,5 @@ class Answer(Record):
 
     content: str = ""
     model: str = ""
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
     error: RunError | None = None

@@ -29,10 +29,10 @@ class ModelReply(Record):
     """A model's complete answer, stored before any of its tool calls is run."""
 
     text: str = ""
-    reasoning: list[Reasoning] = []
-    tool_calls: list[ToolCall] = []
+    reasoning: list[Reasoning] = Field(default_factory=list)
+    tool_calls: list[ToolCall] = Field(default_factory=list)
     finish: Literal["stop", "tool_calls", "length", "refusal"] = "stop"
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
     model: str = ""
 
 
@@ -103,7 +103,7 @@ class RunOptions(Record):
     include_return_message_types: list[str] | None = None
     override_model: str | None = None
     override_system: str | None = None
-    client_tools: list[ClientTool] = []
+    client_tools: list[ClientTool] = Field(default_factory=list)
     client_skills: list[dict[str, str]] | None = None
     """Shown in the prompt of this run alone."""
     enable_thinking: bool = True
@@ -144,8 +144,8 @@ class Run(Record):
     kind: str = "send_message"
     background: bool = False
     depth: int = 0
-    options: RunOptions = RunOptions()
-    messages: list[NewMessage] = []
+    options: RunOptions = Field(default_factory=RunOptions)
+    messages: list[NewMessage] = Field(default_factory=list)
     """The input. It enters the agent's history with the run's first stored step."""
     metadata: dict[str, Any] | None = None
     agent_type: str | None = None
@@ -163,7 +163,7 @@ class Run(Record):
     completed_at: Micros | None = None
     stop_reason: StopReason | None = None
     error: RunError | None = None
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
     context_tokens: int | None = None
     step_count: int = 0
     tries: int = 0
@@ -195,16 +195,16 @@ class Step(Record):
     reply: ModelReply | None = None
     message_id: str | None = None
     """The id of the message that the reply becomes; another one each time the model is asked."""
-    asked: list[str] = []
+    asked: list[str] = Field(default_factory=list)
     """Calls of the reply that wait for the caller's word: the run stops with this step."""
-    client_calls: list[str] = []
+    client_calls: list[str] = Field(default_factory=list)
     """Those among them that the caller has to run himself."""
     answers: str | None = None
     """The request whose calls this step carries out: its reply is that message, which is stored already."""
     stop_reason: StopReason | None = None
     error: RunError | None = None
     feedback: Literal["positive", "negative"] | None = None
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
     model_ns: int | None = None
     tools_ns: int | None = None
 

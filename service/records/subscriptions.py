@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from service.records.base import Micros, Record
 from service.records.blocks import Cause
 from service.records.runs import Run
@@ -55,10 +57,10 @@ class Subscription(Record):
     label_glob: str | None = None
     block_tag: str | None = None
     agent_tag: str | None = None
-    writers: list[str] = []
+    writers: list[str] = Field(default_factory=list)
     """Only edits of these agents; empty: of anybody."""
-    except_writers: list[str] = []
-    operations: list[str] = []
+    except_writers: list[str] = Field(default_factory=list)
+    operations: list[str] = Field(default_factory=list)
     """Only these; empty: all."""
     debounce_ms: int = 0
     """How long it has to be quiet before the agent is woken."""

@@ -34,7 +34,7 @@ class Tool(Record):
     source_code: str | None = None
     json_schema: dict[str, Any] | None = None
     args_json_schema: dict[str, Any] | None = None
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
     return_char_limit: int = Field(default=DEFAULT_RETURN_CHAR_LIMIT, ge=1, le=1_000_000)
     pip_requirements: list[dict[str, Any]] | None = None
     npm_requirements: list[dict[str, Any]] | None = None
@@ -80,9 +80,9 @@ class ToolRequest(Record):
 
     id: str
     tool: Tool
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     agent_id: str | None = None
-    environ: dict[str, str] = {}
+    environ: dict[str, str] = Field(default_factory=dict)
 
 
 class ToolOutcome(Record):
@@ -91,5 +91,5 @@ class ToolOutcome(Record):
     status: Literal["success", "error"] = "success"
     text: str
     value: Any = None
-    stdout: list[str] = []
-    stderr: list[str] = []
+    stdout: list[str] = Field(default_factory=list)
+    stderr: list[str] = Field(default_factory=list)

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from service.records.base import Micros, Record
 
 Kind = Literal["changes", "resync", "ping"]
@@ -39,17 +41,17 @@ class Webhook(Record):
     private: bool = False
     """Whether its address may lie in a private network, as the server was set when it was given."""
     description: str = ""
-    block_ids: list[str] = []
-    labels: list[str] = []
-    label_globs: list[str] = []
-    tags: list[str] = []
-    agent_tags: list[str] = []
+    block_ids: list[str] = Field(default_factory=list)
+    labels: list[str] = Field(default_factory=list)
+    label_globs: list[str] = Field(default_factory=list)
+    tags: list[str] = Field(default_factory=list)
+    agent_tags: list[str] = Field(default_factory=list)
     """Only blocks that are attached to an agent with one of these."""
-    writers: list[str] = []
-    except_writers: list[str] = []
-    operations: list[str] = []
-    kinds: list[str] = []
-    include: list[str] = []
+    writers: list[str] = Field(default_factory=list)
+    except_writers: list[str] = Field(default_factory=list)
+    operations: list[str] = Field(default_factory=list)
+    kinds: list[str] = Field(default_factory=list)
+    include: list[str] = Field(default_factory=list)
     since: str = "0-0"
     """Changes up to this id were made before there was the webhook."""
     created_at: Micros

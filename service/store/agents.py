@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic_core import from_json
+
 from service.errors import Invalid, LabelTaken, NotFound
 from service.records.agents import Agent
 from service.records.blocks import Author, BlockFields
@@ -36,7 +38,7 @@ def record_of(agent: Agent) -> str:
 
 
 def to_agent(hash: Mapping[str, str], message_ids: Sequence[str]) -> Agent:
-    values: dict[str, Any] = json.loads(hash["record"])
+    values: dict[str, Any] = from_json(hash["record"])
     values |= {name: hash[name] for name in _LIVE if name in hash}
     values["message_ids"] = list(message_ids)
     values["identity_ids"] = json.loads(hash["identity_ids"])

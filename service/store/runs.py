@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import from_json
+
 from service.errors import NotFound
 from service.records.messages import Message
 from service.records.runs import Ready, ReadyReason, Run, Step
@@ -50,10 +52,10 @@ def record_of(run: Run) -> str:
 
 
 def to_run(hash: Mapping[str, str]) -> Run:
-    values: dict[str, Any] = json.loads(hash["record"])
+    values: dict[str, Any] = from_json(hash["record"])
     for name, text in hash.items():
         if name in _JSON_FIELDS:
-            values[name] = json.loads(text)
+            values[name] = from_json(text)
         elif name in _LIVE or name == "depth":
             values[name] = text
     return Run.model_validate(values)

@@ -8,6 +8,8 @@ never reads a block and never retries what the caller must see.
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol
 
+from pydantic import Field
+
 from service.records.base import Record
 from service.records.messages import Message
 from service.records.runs import ModelReply, Piece, RunError, StopReason
@@ -33,7 +35,7 @@ class ModelRequest(Record):
     """The provider's own name of the model, not the handle."""
     system: str
     messages: list[Message]
-    tools: list[ToolSpec] = []
+    tools: list[ToolSpec] = Field(default_factory=list)
     tool_choice: Literal["auto", "required", "none"] = "auto"
     parallel_tool_calls: bool = False
     max_tokens: int | None = None
