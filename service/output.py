@@ -15,10 +15,11 @@ from contextlib import suppress
 from service.errors import Expired, Invalid
 from service.records.messages import Message
 from service.records.runs import OutputEvent
-from service.runs import LOOK_AGAIN_S, Runs
+from service.runs import LOOK_AGAIN_S, Runs, is_over
 from service.store.bell import Bell
 from service.store.client import StoreClient
 from service.store.keys import key
+from service.store.runs import RunStore
 
 READ_MOST = 500
 
@@ -27,7 +28,8 @@ class Output:
     """Reading and following; Leases alone writes."""
 
     def __init__(self, store: StoreClient, bell: Bell, runs: Runs) -> None:
-        self._store = store
+        self._client = store
+        self._store = RunStore(store)
         self._bell = bell
         self._runs = runs
 
@@ -41,47 +43,47 @@ class Output:
         if run.options.output == "none" or not run.background:
             raise Invalid("run_id", "not a background run; send with background or async to have its stream")
         ended = run.status not in ("created", "running")
-        if ended and await self._store.newest(key(ws, "run_output", run_id)) is None:
+        if ended and await self._client.newest(key(ws, "run_output", run_id)) is None:
             raise Expired(f"the stream of run {run_id} is no longer kept; read its messages instead")
 
     async def follow(self, ws: str, run_id: str, after: int = 0) -> AsyncIterator[OutputEvent | None]:
         """Every event after a seq, once and in order, `end` last. None: nothing happened for a while."""
-        stream = key(ws, "run_output", run_id)
+        stream, ended = key(ws, "run_output", run_id), False
         async with self._bell.listen(key(ws, "output"), run_id) as rings:
             while True:
-                found = await self._store.entries(stream, after=f"({after}-0", limit=READ_MOST)
-                for id, fields in found:
-                    after = int(id.partition("-")[0])
-                    event = _event(fields["event"], after)
-                    yield event
+                found, run = await self._store.output(ws, run_id, after, READ_MOST, ended=ended)
+                for event in found:
+                    after = event.seq
                     if event.kind == "end":
+                        yield event.model_copy(update={"run": run})
                         return
-                if len(found) == READ_MOST or await _rung(rings):
+                    yield event
+                if len(found) == READ_MOST:
+                    continue
+                heard = await _rung(rings)
+                ended = any(ring is not None and is_over(ring) for ring in heard)
+                if heard:
                     continue
                 run = await self._runs.read(ws, run_id)
                 if run.status in ("created", "running"):
                     yield None
-                elif not await self._store.entries(stream, after=f"({after}-0", limit=1):
-                    yield OutputEvent(seq=after + 1, kind="end")
+                elif not await self._client.entries(stream, after=f"({after}-0", limit=1):
+                    yield OutputEvent(seq=after + 1, kind="end", run=run)
                     return
 
 
-async def _rung(rings: "asyncio.Queue[str | None]") -> bool:
-    """Whether there was a ring before it is time to look for oneself; several count as one.
+async def _rung(rings: "asyncio.Queue[str | None]") -> list[str | None]:
+    """The rings before it is time to look for oneself; none if it is.
 
     Not by `wait_for`: a ring may cost it a cancellation that comes just then.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(LOOK_AGAIN_S):
-            await rings.get()
+            heard = [await rings.get()]
         while not rings.empty():
-            rings.get_nowait()
-        return True
-    return False
-
-
-def _event(text: str, seq: int) -> OutputEvent:
-    return OutputEvent.model_validate_json(text).model_copy(update={"seq": seq})
+            heard.append(rings.get_nowait())
+        return heard
+    return []
 
 
 def piece_of(message_id: str, step_id: str, run_id: str, agent_id: str, at: int) -> Message:

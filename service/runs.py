@@ -96,7 +96,7 @@ class Runs:
 
         Or after LOOK_AGAIN_S. Raises NotBegun.
         """
-        ring = await self._rung(rings, _is_over) if begun.status in OPEN else None
+        ring = await self._rung(rings, is_over) if begun.status in OPEN else None
         return await self._ended(ws, begun.id, rings, ring)
 
     async def _ended(
@@ -110,7 +110,7 @@ class Runs:
                 return run, messages
             if run.status == "created" and monotonic() > patient_until:
                 raise NotBegun(run_id, BEGUN_WITHIN_S)
-            ring = await self._rung(rings, _is_over)
+            ring = await self._rung(rings, is_over)
 
     async def open_ids(self, ws: str, agent_id: str) -> list[str]:
         """The runs of an agent that have not ended, in the order they are carried."""
@@ -200,5 +200,6 @@ def _asks_for_its_end(ring: str) -> bool:
     return ring.endswith(" cancelling")
 
 
-def _is_over(ring: str) -> bool:
+def is_over(ring: str) -> bool:
+    """Whether a ring says that a run has ended, or is about to."""
     return not ring.endswith(" running")  # which nothing else ends with: what follows a state is JSON

@@ -182,11 +182,13 @@ class _Feed:
         try:
             if self._pings:
                 yield self._ping()
+            run: Run | None = None
             async with aclosing(cast(AsyncGenerator[OutputEvent | None, None], following)) as feed:
                 async for event in feed:
                     for told in self._told(event):
                         yield told
-            yield self._ended(await self._call.service.runs.read(self._call.ws, self._run.id))
+                    run = None if event is None else event.run
+            yield self._ended(run or await self._call.service.runs.read(self._call.ws, self._run.id))
         except (StoreUnreachable, NotFound) as failure:
             log.warning("stream.ended", workspace=self._call.ws, run_id=self._run.id, error=str(failure))
             yield self.broken_off("the run cannot be read at the moment")

@@ -229,6 +229,8 @@ class OutputEvent(Record):
     message: Message | None = None
     """A whole stored message; or, with a piece, its id, step and time only."""
     piece: Piece | None = None
+    run: Run | None = None
+    """Of an end: the run as it is then, where it was read along."""
 
 
 ReadyReason = Literal[

@@ -261,6 +261,16 @@ class StoreClient:
             found = await self._guard(lambda: self._redis.xrange(name, min=after, max=upto, count=limit))
         return [(cast(str, id), cast(dict[str, str], fields)) for id, fields in found]
 
+    async def entries_with_hash(
+        self, name: str, after: str, limit: int, hash: str
+    ) -> tuple[list[tuple[str, dict[str, str]]], dict[str, str]]:
+        """Entries as above, and a hash as it is behind them, in one round trip."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.xrange(name, min=after, count=limit)
+        pipe.hgetall(hash)
+        found, fields = await self._guard(pipe.execute)
+        return [(cast(str, id), cast(dict[str, str], entry)) for id, entry in found], fields
+
     async def newest(self, name: str) -> str | None:
         """The id of a stream's last entry."""
         found = await self._read(lambda redis: redis.xrevrange(name, count=1))

@@ -8,7 +8,7 @@ from pydantic_core import from_json
 
 from service.errors import NotFound
 from service.records.messages import Message
-from service.records.runs import Ready, ReadyReason, Run, Step
+from service.records.runs import OutputEvent, Ready, ReadyReason, Run, Step
 from service.store.client import Reply, StoreClient, flat
 from service.store.keys import key
 
@@ -69,6 +69,11 @@ def woken(reply: Reply, reason: ReadyReason = "answered") -> list[Ready]:
     ]
 
 
+def _event(id: str, fields: Mapping[str, str]) -> OutputEvent:
+    seq = int(id.partition("-")[0])
+    return OutputEvent.model_validate_json(fields["event"]).model_copy(update={"seq": seq})
+
+
 def _told(reply: Reply) -> Told:
     hash, messages = reply
     return to_run(flat(hash)), [Message.model_validate_json(body) for body in messages]
@@ -98,6 +103,16 @@ class RunStore:
         """The same as it comes with the ring of a run's end, if it does."""
         _, _, told = (*ring.split(" ", 2), "")[:3]
         return _told(json.loads(told)) if told else None
+
+    async def output(
+        self, ws: str, run_id: str, after: int, limit: int, *, ended: bool
+    ) -> tuple[list[OutputEvent], Run | None]:
+        """What a run said behind an event; and the run, if it has `ended`, in the same round trip."""
+        stream, behind = key(ws, "run_output", run_id), f"({after}-0"
+        if not ended:
+            return [_event(*entry) for entry in await self._store.entries(stream, behind, limit=limit)], None
+        found, hash = await self._store.entries_with_hash(stream, behind, limit, key(ws, "run", run_id))
+        return [_event(*entry) for entry in found], to_run(hash) if hash else None
 
     async def message_ids(self, ws: str, run_id: str) -> list[str]:
         return await self._store.items(key(ws, "run_messages", run_id))
