@@ -94,9 +94,9 @@ class Leases:
     async def step(self, ws: str, step_id: str) -> Step | None:
         return await self._store.step(ws, step_id)
 
-    async def store_answer(self, lease: Lease, step: Step) -> None:
-        """The model's answer, before any of its tool calls is run."""
-        await self._store.store_answer(lease, step)
+    async def store_answer(self, lease: Lease, step: Step, unsaid: Sequence[OutputEvent] = ()) -> None:
+        """The model's answer, before any of its tool calls is run. `unsaid`: as store_step has it."""
+        await self._store.store_answer(lease, step, unsaid)
 
     async def store_step(
         self,
@@ -111,11 +111,13 @@ class Leases:
         stop_reason: StopReason | None,
         error: RunError | None = None,
         only_noted: bool = False,
+        unsaid: Sequence[OutputEvent] = (),
     ) -> None:
         """A whole step with its messages; with a stop reason also the end of the run.
 
         One of them that asks for the caller's word (`asked`) is pending from then on.
-        `only_noted`: the run ends for that reason, but not before somebody finishes it. Raises, with
+        `only_noted`: the run ends for that reason, but not before somebody finishes it. `unsaid`: the last
+        pieces of its answer, which those who listen are told in front of it. Raises, with
         the step stored, AgentPaused where the agent is to go no further now and its lease was given back, and
         BudgetSpent where there is none left for another one.
         """
@@ -131,6 +133,7 @@ class Leases:
                 stop_reason=stop_reason,
                 error=error,
                 only_noted=only_noted,
+                unsaid=unsaid,
             )
         except (AgentPaused, BudgetSpent):
             self._metrics.steps.add(step.status)
@@ -175,9 +178,7 @@ class Leases:
 
     async def tell(self, lease: Lease, run_id: str, events: Sequence[OutputEvent]) -> None:
         """Adds to what the run says to those who listen."""
-        await self._store.tell(
-            lease, run_id, [event.model_dump_json(exclude={"seq"}, exclude_defaults=True) for event in events]
-        )
+        await self._store.tell(lease, run_id, events)
 
     async def start_call(self, lease: Lease, run_id: str, call_id: str) -> str | None:
         """Marks a call that must not be run twice as started: None.

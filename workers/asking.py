@@ -6,10 +6,10 @@ Elsewhere: what is asked (request.py); what a summary is (compaction.py).
 import asyncio
 import json
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.bootstrap import Service
-from service.records.runs import Lease, ModelReply, Piece, Step
+from service.records.runs import Lease, ModelReply, OutputEvent, Piece, Step
 from workers.compaction import REFUSED, Compactor
 from workers.models.base import PROMPT_TOO_LONG, Model, ModelError, ModelRequest
 from workers.models.registry import Models
@@ -27,6 +27,16 @@ TRACE_CHARS = 1_000_000
 """A trace that is longer loses its request."""
 
 
+class Asked(NamedTuple):
+    """What came of asking a model."""
+
+    reply: ModelReply
+    unsaid: list[OutputEvent]
+    """The last pieces of it, for those who listen: they are stored with it."""
+    sent: dict[str, Any] | None
+    """What the provider was asked, if that is to be kept."""
+
+
 class Asker:
     """Asks models for steps; one instance per worker process."""
 
@@ -35,20 +45,15 @@ class Asker:
         self._models = models
         self._compactor = compactor
 
-    async def ask(
-        self, lease: Lease, transcript: Transcript, step: Step, handle: str
-    ) -> tuple[ModelReply, dict[str, Any] | None]:
-        """The reply, where it must be after making room for it, and what was sent if it is to be kept.
-
-        Raises ModelError.
-        """
+    async def ask(self, lease: Lease, transcript: Transcript, step: Step, handle: str) -> Asked:
+        """The reply, where it must be after making room for it. Raises ModelError."""
         entry, model = await self._models.for_handle(handle)
         left = COMPACTIONS
         while True:
             request = request_of(transcript, entry)
             try:
-                reply = await self._once(lease, transcript, step, model, request)
-                return reply, model.payload(request) if self._service.settings.traces else None
+                reply, unsaid = await self._once(lease, transcript, step, model, request)
+                return Asked(reply, unsaid, model.payload(request) if self._service.settings.traces else None)
             except ModelError as refusal:
                 if refusal.type != "llm_context_window":
                     raise
@@ -61,11 +66,11 @@ class Asker:
 
     async def _once(
         self, lease: Lease, transcript: Transcript, step: Step, model: Model, request: ModelRequest
-    ) -> ModelReply:
+    ) -> tuple[ModelReply, list[OutputEvent]]:
         """The model's complete answer; passed on as it arrives where the sender asked for that."""
         run = transcript.run
         if run.options.output != "tokens":
-            return await model.answer(request)
+            return await model.answer(request), []
         voice = Voice(self._service, lease, run, step, partial(is_told_at_once, transcript))
 
         async def emit(piece: Piece) -> None:
@@ -73,8 +78,7 @@ class Asker:
 
         try:
             reply = await model.answer(request, emit)
-            await voice.flush()
-            return reply
+            return reply, await voice.rest()
         finally:
             await voice.close()
 

@@ -101,17 +101,20 @@ class Stepper:
         )
         began = time.perf_counter_ns()
         try:
-            reply, sent = await self._asker.ask(lease, transcript, step, handle)
+            asked = await self._asker.ask(lease, transcript, step, handle)
         except ModelError as failure:
             return step, failure.as_run_error()
         except (Invalid, UnknownModel) as refusal:
             return step, RunError(type="llm_bad_request", message=str(refusal))
         finally:
             await transcript.opened()
+        reply = asked.reply
         step = answered(transcript, step, reply)
         step = step.model_copy(update={"model_ns": time.perf_counter_ns() - began})
-        if reply.tool_calls:  # an answer without calls is stored with its step, in one act
-            await self._service.leases.store_answer(lease, step)
+        if reply.tool_calls:
+            await self._service.leases.store_answer(lease, step, asked.unsaid)
+        else:  # it is stored with its step, in one act
+            transcript.unsaid = asked.unsaid
         log.info(
             "step.answered",
             step_id=step.id,
@@ -121,8 +124,8 @@ class Stepper:
             ms=(step.model_ns or 0) // 1_000_000,
             tokens=reply.usage.total_tokens,
         )
-        if sent is not None:
-            await self._asker.keep_trace(lease, step, sent)
+        if asked.sent is not None:
+            await self._asker.keep_trace(lease, step, asked.sent)
         return step, None
 
     async def _fail(
@@ -230,7 +233,8 @@ class Stepper:
         transcript.usage = transcript.usage.plus(step.reply.usage)
         context_tokens = step.reply.usage.total_tokens
         after = run.model_copy(update={"step_count": run.step_count + 1, "context_tokens": context_tokens})
-        transcript.run, transcript.knew = after, {}
+        unsaid = transcript.unsaid
+        transcript.run, transcript.knew, transcript.unsaid = after, {}, []
         await self._service.leases.store_step(
             lease,
             run,
@@ -241,6 +245,7 @@ class Stepper:
             seen=transcript.seen,
             stop_reason=stop,
             only_noted=stop not in (None, "requires_approval") and self._compactor.is_due(transcript),
+            unsaid=unsaid,
         )
         now = time.time_ns() // 1000
         new = {message.id: message.model_copy(update={"created_at": now}) for message in messages}

@@ -20,7 +20,7 @@ from service.records.blocks import Cause
 from service.records.ids import derived_id
 from service.records.messages import CallAnswer, Message, ToolReturn
 from service.records.open_runs import OpenRun
-from service.records.runs import Lease, Run, Usage
+from service.records.runs import Lease, OutputEvent, Run, Usage
 from service.records.tools import Tool
 from service.toolbox import offered
 from workers.approvals import client_tools, request_answered, turn_of, words
@@ -60,6 +60,8 @@ class Transcript:
     """block id -> the version its calls were made for, until one of them shows a later one."""
     words: dict[str, CallAnswer] = field(default_factory=dict)
     """By call, what the caller said to that request."""
+    unsaid: list[OutputEvent] = field(default_factory=list)
+    """Pieces of the answer under way that those who listen are told with its step."""
     opening: "asyncio.Task[None] | None" = None
     """The storing of what the run starts from; it need not be over when the first model call begins."""
 

@@ -1,7 +1,7 @@
 """Voice: passes a model's answer on as it arrives, gathered for a moment: the store is not asked per token.
 
-Pieces of the same kind that arrive together become one. If the lease is lost
-meanwhile, the loss is learnt here first and ends the model call.
+Pieces of the same kind that arrive together become one; the last ones go with the answer
+itself. If the lease is lost meanwhile, the loss is learnt here first and ends the model call.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ GATHER_S = 0.03
 
 
 class Voice:
-    """One answer's way out. `emit` is what the model calls; `flush` before the answer is stored."""
+    """One answer's way out. `emit` is what the model calls; `rest` is what is stored with the answer."""
 
     def __init__(
         self, service: Service, lease: Lease, run: Run, step: Step, wanted: Callable[[Piece], bool]
@@ -47,11 +47,13 @@ class Voice:
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_all(), name="voice")
 
-    async def flush(self) -> None:
-        """Sends what is left at once, after what is being sent."""
+    async def rest(self) -> list[OutputEvent]:
+        """What was not sent yet, as soon as what is being sent has arrived; the answer is complete."""
         self._complete.set()
         if self._sending is not None:
             await self._sending
+        pieces, self._pieces = self._pieces, []
+        return self._events(pieces)
 
     async def close(self) -> None:
         """Ends the sending, whatever came of it; of an answer that failed nothing more is said."""
@@ -68,10 +70,11 @@ class Voice:
             with suppress(TimeoutError):
                 async with asyncio.timeout(GATHER_S):
                     await self._complete.wait()
+                    return
             pieces, self._pieces = self._pieces, []
-            await self._send(pieces)
+            await self._service.leases.tell(self._lease, self._run.id, self._events(pieces))
 
-    async def _send(self, pieces: list[Piece]) -> None:
+    def _events(self, pieces: list[Piece]) -> list[OutputEvent]:
         message = piece_of(
             self._step.message_id or "",
             self._step.id,
@@ -79,8 +82,7 @@ class Voice:
             self._run.agent_id,
             time.time_ns() // 1000,
         )
-        events = [OutputEvent(kind="piece", message=message, piece=piece) for piece in pieces]
-        await self._service.leases.tell(self._lease, self._run.id, events)
+        return [OutputEvent(kind="piece", message=message, piece=piece) for piece in pieces]
 
 
 def _joins(last: Piece, piece: Piece) -> bool:

@@ -8,7 +8,7 @@ from service.errors import AgentPaused, BudgetSpent, LeaseLost
 from service.records.budgets import Budget
 from service.records.messages import Message
 from service.records.open_runs import OpenRun
-from service.records.runs import Lease, Ready, Run, RunError, Step, StopReason, Usage, status_of
+from service.records.runs import Lease, OutputEvent, Ready, Run, RunError, Step, StopReason, Usage, status_of
 from service.store.budgets import limits_of, spent_of
 from service.store.client import Reply, StoreClient
 from service.store.keys import key
@@ -33,6 +33,10 @@ def _messages(messages: Sequence[Message]) -> str:
         for message in messages
     ]
     return json.dumps(rows, ensure_ascii=False)
+
+
+def _events(events: Sequence[OutputEvent]) -> list[str]:
+    return [event.model_dump_json(exclude={"seq"}, exclude_defaults=True) for event in events]
 
 
 class LeaseStore:
@@ -136,7 +140,7 @@ class LeaseStore:
         text = await self._store.get(key(ws, "step", step_id))
         return Step.model_validate_json(text) if text else None
 
-    async def store_answer(self, lease: Lease, step: Step) -> None:
+    async def store_answer(self, lease: Lease, step: Step, unsaid: Sequence[OutputEvent] = ()) -> None:
         _fenced(
             await self._store.run(
                 "step_answer",
@@ -146,6 +150,7 @@ class LeaseStore:
                 step.run_id,
                 step.id,
                 step.model_dump_json(exclude={"created_at"}, exclude_defaults=True),
+                *_events(unsaid),
             ),
             lease,
         )
@@ -163,10 +168,11 @@ class LeaseStore:
         stop_reason: StopReason | None,
         error: RunError | None = None,
         only_noted: bool = False,
+        unsaid: Sequence[OutputEvent] = (),
     ) -> list[Ready]:
         """A whole step with its messages, and the end of its run if there is a stop reason.
 
-        `only_noted`: the reason is kept, and the run goes on until it is finished.
+        `only_noted`: the reason is kept, and the run goes on until it is finished. `unsaid`: is told first.
         Gives back the agents that waited for this end. Raises AgentPaused, BudgetSpent where the run
         goes no further.
         """
@@ -194,6 +200,7 @@ class LeaseStore:
                 1 if step.answers is None else 0,
                 *self._limits,
                 self._approval_ms,
+                *_events(unsaid),
             ),
             lease,
         )
@@ -250,14 +257,10 @@ class LeaseStore:
             lease,
         )
 
-    async def tell(self, lease: Lease, run_id: str, events: Sequence[str]) -> None:
-        """Adds events (JSON) to a run's output."""
-        _fenced(
-            await self._store.run(
-                "output_tell", lease.workspace, lease.agent_id, lease.generation, run_id, *events
-            ),
-            lease,
-        )
+    async def tell(self, lease: Lease, run_id: str, events: Sequence[OutputEvent]) -> None:
+        """Adds events to a run's output."""
+        at = (lease.workspace, lease.agent_id, lease.generation, run_id)
+        _fenced(await self._store.run("output_tell", *at, *_events(events)), lease)
 
     async def start_call(self, lease: Lease, run_id: str, call_id: str) -> str | None:
         """None when it is started now; else what is kept of it, which may be nothing."""

@@ -9,13 +9,14 @@ import service.store
 from service.errors import LeaseLost, NotFound
 from service.records.blocks import Author, Block, BlockFields, Edit
 from service.records.messages import Message
-from service.records.runs import Lease, Run, Step, Usage
+from service.records.runs import Lease, OutputEvent, Run, Step, Usage
 from tests.store.team import ALICE, WS, Team
 
 pytestmark = pytest.mark.anyio
 
 Act = Callable[[Team, Lease, Run, Block], Awaitable[object]]
 STEP = Step(id="step-1", run_id="run-1", agent_id="agent-1", index=0, created_at=0)
+SAID = OutputEvent(kind="end")
 MESSAGE = Message(id="message-1", agent_id="agent-1", role="assistant", created_at=0)
 
 
@@ -59,7 +60,7 @@ ACTS: dict[str, Act] = {
     "run_note": lambda team, lease, run, block: team.leases.add_note(lease, run.id, {}, {}),
     "step_answer": lambda team, lease, run, block: team.leases.store_answer(lease, STEP),
     "step_store": store_step,
-    "output_tell": lambda team, lease, run, block: team.leases.tell(lease, run.id, ["{}"]),
+    "output_tell": lambda team, lease, run, block: team.leases.tell(lease, run.id, [SAID]),
     "message_ask": ask,
     "call_decide": lambda team, lease, run, block: team.service.asks.decide(lease, run, 0, ["agent-x"]),
     "run_wait": lambda team, lease, run, block: team.service.asks.wait(lease, run, {}, {}),

@@ -11,6 +11,7 @@ from service.changes import Resync
 from service.errors import LeaseLost, StoreUnreachable
 from service.queue import PREFIXES
 from service.records.blocks import Change
+from service.records.runs import OutputEvent
 from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.keys import key
@@ -19,6 +20,8 @@ from tests.fleet import Server, server, wait_for
 from tests.store.team import WS, Team, wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+SAID = OutputEvent(kind="end")
 
 
 @asynccontextmanager
@@ -82,14 +85,14 @@ async def test_who_held_a_lease_before_a_restart_cannot_write_after_it(old: Serv
         lease, open_run = await team.working(agent)
         await start_again(old, team)
         with pytest.raises(LeaseLost):
-            await team.leases.tell(lease, open_run.run.id, ["{}"])
+            await team.leases.tell(lease, open_run.run.id, [SAID])
         assert await team.leases.renew(WS, [lease], 60_000) == {agent.id}
         await team.redis.zadd(key(WS, "leases"), {agent.id: 1})
         [ready] = await team.leases.sweep(WS, 60_000)
         assert (ready.agent_id, ready.reason) == (agent.id, "lost")
         again, resumed = await team.working(agent)
         assert resumed.run.id == open_run.run.id
-        await team.leases.tell(again, resumed.run.id, ["{}"])
+        await team.leases.tell(again, resumed.run.id, [SAID])
 
 
 async def test_an_agent_that_was_ready_goes_on_under_a_generation_of_the_new_line(old: Server) -> None:
@@ -111,7 +114,7 @@ async def test_a_generation_lost_with_the_old_primary_is_not_given_again(old: Se
         fall_behind(old, heir)
         await team.leases.give_back(first)
         lost = await team.lease(agent, worker="of before")
-        await team.leases.tell(lost, open_run.run.id, ["{}"])
+        await team.leases.tell(lost, open_run.run.id, [SAID])
     promote(old, heir)
     async with team_of(heir) as team:
         await team.redis.zadd(key(WS, "leases"), {agent.id: 1})
@@ -120,8 +123,8 @@ async def test_a_generation_lost_with_the_old_primary_is_not_given_again(old: Se
         assert await team.leases.renew(WS, [first, lost, held], 60_000) == {agent.id}
         for ghost in (first, lost):
             with pytest.raises(LeaseLost):
-                await team.leases.tell(ghost, open_run.run.id, ["{}"])
-        await team.leases.tell(held, open_run.run.id, ["{}"])
+                await team.leases.tell(ghost, open_run.run.id, [SAID])
+        await team.leases.tell(held, open_run.run.id, [SAID])
 
 
 async def test_who_saw_changes_that_are_lost_begins_anew_and_nobody_else(old: Server, heir: Server) -> None:

@@ -38,6 +38,10 @@ def called(words: str, index: int = 0) -> Piece:
     return Piece(kind="tool_call", text=words, index=index, tool_call_id=f"c{index}", tool_name="look")
 
 
+def said(events: list[OutputEvent]) -> list[str]:
+    return [f"{event.piece.kind} {event.piece.text}" for event in events if event.piece]
+
+
 class Wire:
     """Stands where pieces go out: keeps what was told, and may be slow or broken."""
 
@@ -52,7 +56,7 @@ class Wire:
         if self.failure is not None:
             raise self.failure
         assert all(event.message and event.message.id == "message-1" for event in events)
-        self.told.append([f"{event.piece.kind} {event.piece.text}" for event in events if event.piece])
+        self.told.append(said(events))
 
 
 @pytest.fixture
@@ -84,8 +88,8 @@ async def test_pieces_of_a_kind_that_come_together_go_out_as_one(bench: Bench, w
     for piece in (text("Hel"), text("lo"), called("{"), called("}"), called("[]", 1), text("!")):
         await speaking.emit(piece)
     assert wire.told == []
-    await speaking.flush()
-    assert wire.told == [["text Hello", "tool_call {}", "tool_call []", "text !"]]
+    assert said(await speaking.rest()) == ["text Hello", "tool_call {}", "tool_call []", "text !"]
+    assert wire.told == []
     assert voices() == []
 
 
@@ -98,8 +102,8 @@ async def test_pieces_go_out_soon_though_no_more_come(bench: Bench, wire: Wire) 
 
     await wait_until("the piece went out by itself", told)
     await speaking.emit(text(" again"))
-    await speaking.flush()
-    assert wire.told == [["text Hello"], ["text  again"]]
+    assert said(await speaking.rest()) == ["text  again"]
+    assert wire.told == [["text Hello"]]
 
 
 async def test_pieces_that_come_while_others_are_sent_do_not_wait_for_more(bench: Bench, wire: Wire) -> None:
@@ -123,15 +127,33 @@ async def test_pieces_that_come_while_others_are_sent_do_not_wait_for_more(bench
     await speaking.close()
 
 
-async def test_a_flush_sends_what_is_left_at_once(
+async def test_the_rest_is_what_was_not_sent_and_is_not_waited_for(
     bench: Bench, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(voice, "GATHER_S", 60)
     speaking = new_voice(bench)
-    await speaking.flush()
     await speaking.emit(text("Hello"))
     with anyio.fail_after(DEADLINE_S):
-        await speaking.flush()
+        assert said(await speaking.rest()) == ["text Hello"]
+    assert await speaking.rest() == []
+    assert wire.told == []
+
+
+async def test_the_rest_comes_after_what_is_being_sent(bench: Bench, wire: Wire) -> None:
+    speaking = new_voice(bench)
+    wire.open.clear()
+    await speaking.emit(text("Hello"))
+
+    async def is_sending() -> bool:
+        return not speaking._pieces
+
+    await wait_until("the first piece is on its way", is_sending)
+    await speaking.emit(text(" there"))
+    rest = asyncio.create_task(speaking.rest())
+    await asyncio.sleep(0)
+    assert not rest.done()
+    wire.open.set()
+    assert said(await rest) == ["text  there"]
     assert wire.told == [["text Hello"]]
 
 
@@ -139,8 +161,7 @@ async def test_pieces_that_are_not_wanted_are_not_said(bench: Bench, wire: Wire)
     speaking = new_voice(bench, lambda piece: piece.index == 0)
     for piece in (called("{}"), called("[]", 1)):
         await speaking.emit(piece)
-    await speaking.flush()
-    assert wire.told == [["tool_call {}"]]
+    assert said(await speaking.rest()) == ["tool_call {}"]
 
 
 @pytest.mark.parametrize("failure", [LeaseLost("agent-1"), StoreUnreachable("the store does not answer")])
@@ -148,8 +169,8 @@ async def test_a_failure_to_send_is_told_to_whoever_speaks_next_and_to_nobody_tw
     bench: Bench, wire: Wire, failure: Exception
 ) -> None:
     wire.failure = failure
-    speaking, flushing = new_voice(bench), new_voice(bench)
-    for one in (speaking, flushing):
+    speaking, ending = new_voice(bench), new_voice(bench)
+    for one in (speaking, ending):
         await one.emit(text("Hello"))
 
     async def failed() -> bool:
@@ -159,8 +180,8 @@ async def test_a_failure_to_send_is_told_to_whoever_speaks_next_and_to_nobody_tw
     with pytest.raises(type(failure)):
         await speaking.emit(text(" again"))
     with pytest.raises(type(failure)):
-        await flushing.flush()
-    for one in (speaking, flushing):
+        await ending.rest()
+    for one in (speaking, ending):
         await one.close()  # what went wrong is known; here it would only hide why the answer ended
 
 
@@ -184,27 +205,38 @@ def slowly(entry: Entry, pace_ms: float = 5) -> Entry:
 LONG = "word " * 100
 
 
-async def test_all_pieces_are_out_before_the_answer_is_stored(
+@pytest.mark.parametrize("entry", [says(LONG), calls(call("look_up"), text=LONG)], ids=["words", "a call"])
+async def test_all_pieces_come_before_the_answer(bench: Bench, entry: Entry) -> None:
+    agent = await bench.agent()
+    run = await bench.script(agent, entry, output="tokens")
+    await bench.carry(agent)
+    events = await output_of(bench, run)
+    kinds = [event.kind for event in events]
+    first = kinds.index("message")
+    before = [event.piece.text for event in events[:first] if event.piece and event.piece.kind == "text"]
+    assert "".join(before) == LONG
+    assert kinds[-1] == "end"
+    [answer, *_] = [message.id for message in await bench.messages(run) if message.role == "assistant"]
+    assert {event.message.id for event in events[: first + 1] if event.message} == {answer}
+
+
+async def test_the_last_pieces_are_told_before_tools_are_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent = await bench.agent()
-    store_step, told_before = bench.service.leases.store_step, ""
+    agent = await bench.agent({"notes": ""})
+    told = ""
 
-    async def watched(*args: Any, **fields: Any) -> None:
-        nonlocal told_before
-        events = await output_of(bench, run)
-        told_before = "".join(event.piece.text for event in events if event.piece)
-        await store_step(*args, **fields)
+    async def edit(*args: Any, **fields: Any) -> None:
+        nonlocal told
+        told = "".join(event.piece.text for event in await output_of(bench, run) if event.piece)
+        raise StoreUnreachable("seen enough")
 
-    monkeypatch.setattr(bench.service.leases, "store_step", watched)
-    run = await bench.script(agent, says(LONG), output="tokens")
-    await bench.carry(agent)
-    assert told_before == LONG
-    events = await output_of(bench, run)
-    assert [event.kind for event in events][-2:] == ["message", "end"]
-    assert {event.message.id for event in events if event.message} == {
-        message.id for message in await bench.messages(run) if message.role == "assistant"
-    }
+    monkeypatch.setattr(bench.service.blocks, "edit", edit)
+    insert = call("memory_insert", label="notes", new_string="x")
+    run = await bench.script(agent, calls(insert, text="I note that."), output="tokens")
+    with pytest.raises(StoreUnreachable):
+        await bench.carry(agent)
+    assert told.startswith("I note that.")
 
 
 async def test_a_sender_who_wants_steps_gets_no_pieces(bench: Bench) -> None:

@@ -6,7 +6,7 @@
 --       12 stop reason or ''  13 status  14 error as JSON or ''  15 seconds the run is kept
 --       16 '1' if the stop reason is only noted: something is left to do before the run ends
 --       17 steps that this counts as (0 or 1)  18 tokens  19 steps that the workspace may use in an hour (0: any)
---       20 ms a request waits for its caller's word (0: for ever)
+--       20 ms a request waits for its caller's word (0: for ever)  then events as JSON that are told before its messages
 -- Reply {'ok', agent, generation, pool, …} (agents that waited for the run's end)  {'fence'}
 --       {'spent', whose, what, how many an hour, ms at which there is room again} (stored; no budget is left for another)
 --       {'paused'} (stored; the run is not to go on now, and the lease was given back)
@@ -24,6 +24,8 @@ if not fenced(agent, ARGV[2]) then return {'fence'} end
 local known = redis.call('EXISTS', K.step(step)) == 1
 redis.call('SET', K.step(step), ARGV[6] == '1' and ARGV[5] or stamped(ARGV[5]))
 if not known then index_step(agent, run, step) end
+if #ARGV > 20 then first_word(run) end
+for i = 21, #ARGV do tell(run, ARGV[i]) end
 for _, message in ipairs(cjson.decode(ARGV[7])) do
   store_message(agent, message[1], message[2])
   redis.call('RPUSH', K.run_messages(run), message[1])

@@ -186,8 +186,10 @@ async def test_an_answer_that_breaks_off_is_followed_by_its_failure(
 async def test_a_step_that_is_asked_again_is_told_again_under_another_id(
     listen: Listen, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of the answer that was lost only its first piece was told; the second comes with what is stored."""
+    first_piece, second_piece = "x" * 24, "y" * 24
     agent = await bench.agent()
-    async with listen(agent, says("Hello."), stream_tokens=True) as listener:
+    async with listen(agent, slow(says(first_piece + second_piece)), stream_tokens=True) as listener:
         await listener.next()
         with monkeypatch.context() as broken:
             broken.setattr(bench.service.leases, "store_step", lost)
@@ -195,9 +197,9 @@ async def test_a_step_that_is_asked_again_is_told_again_under_another_id(
                 await bench.carry(agent)
         await bench.take_over(agent)
         heard = await listener.rest()
-    assert [one["content"] for one in of_kind(heard, "assistant_message")] == ["Hello.", "Hello."]
-    first, second = of_kind(heard, "assistant_message")
-    assert first["id"] != second["id"]
+    first, second, third = of_kind(heard, "assistant_message")
+    assert [one["content"] for one in (first, second, third)] == [first_piece, first_piece, second_piece]
+    assert first["id"] != second["id"] == third["id"]
     assert outline(heard)[2:] == ENDED
     listed = await bench.history(agent)
     assert [one.id for one in listed if one.role == "assistant"] == [second["id"]]
