@@ -19,7 +19,7 @@ from service.records.messages import Message
 from service.records.open_runs import OpenRun
 from service.records.runs import Lease, OutputEvent, Ready, Run, RunError, Step, StopReason, Usage
 from service.settings import Settings
-from service.store.client import StoreClient
+from service.store.client import Reply, StoreClient
 from service.store.leases import LeaseStore
 from service.workspaces import Workspaces
 
@@ -44,16 +44,23 @@ class Leases:
         self._ms = settings.lease_ms
 
     async def begin(
-        self, ws: str, agent_id: str, generation: int, worker_id: str
+        self, ws: str, agent_id: str, generation: int, worker_id: str, taken: Reply | None = None
     ) -> tuple[Lease, OpenRun] | None:
-        """The lease and the run to carry on with.
+        """The lease and the run to carry on with; `taken`: the lease was taken when the job was claimed.
 
         None when this generation is not the one that is due, or nothing is to be done: then the agent is
         idle and the lease given back.
         """
         lease = Lease(workspace=ws, agent_id=agent_id, generation=generation, worker_id=worker_id)
-        open_run = await self._store.begin(lease, self._ms)
+        if taken is None:
+            open_run = await self._store.begin(lease, self._ms)
+        else:
+            open_run = self._store.begun(taken)
         return None if open_run is None else (lease, open_run)
+
+    def terms(self, worker_id: str) -> tuple[str | int, ...]:
+        """On which this worker's leases are taken, for whoever takes them along with claims."""
+        return self._store.terms(worker_id, self._ms)
 
     async def renew(self, leases: Sequence[Lease]) -> list[Lease]:
         """Renews all of them; gives back those that are lost."""

@@ -19,7 +19,6 @@ from service.runs import LOOK_AGAIN_S, Runs, is_over
 from service.store.bell import Bell
 from service.store.client import StoreClient
 from service.store.keys import key
-from service.store.runs import RunStore
 
 READ_MOST = 500
 
@@ -28,8 +27,7 @@ class Output:
     """Reading and following; Leases alone writes."""
 
     def __init__(self, store: StoreClient, bell: Bell, runs: Runs) -> None:
-        self._client = store
-        self._store = RunStore(store)
+        self._store = store
         self._bell = bell
         self._runs = runs
 
@@ -43,7 +41,7 @@ class Output:
         if run.options.output == "none" or not run.background:
             raise Invalid("run_id", "not a background run; send with background or async to have its stream")
         ended = run.status not in ("created", "running")
-        if ended and await self._client.newest(key(ws, "run_output", run_id)) is None:
+        if ended and await self._store.newest(key(ws, "run_output", run_id)) is None:
             raise Expired(f"the stream of run {run_id} is no longer kept; read its messages instead")
 
     async def follow(self, ws: str, run_id: str, after: int = 0) -> AsyncIterator[OutputEvent | None]:
@@ -51,7 +49,7 @@ class Output:
         stream, ended = key(ws, "run_output", run_id), False
         async with self._bell.listen(key(ws, "output"), run_id) as rings:
             while True:
-                found, run = await self._store.output(ws, run_id, after, READ_MOST, ended=ended)
+                found, run = await self._runs.output(ws, run_id, after, READ_MOST, ended=ended)
                 for event in found:
                     after = event.seq
                     if event.kind == "end":
@@ -67,7 +65,7 @@ class Output:
                 run = await self._runs.read(ws, run_id)
                 if run.status in ("created", "running"):
                     yield None
-                elif not await self._client.entries(stream, after=f"({after}-0", limit=1):
+                elif not await self._store.entries(stream, after=f"({after}-0", limit=1):
                     yield OutputEvent(seq=after + 1, kind="end", run=run)
                     return
 

@@ -13,7 +13,7 @@ its generation is taken, and ends at once.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -35,6 +35,12 @@ FALLBACK_S = 1.0
 JOB_TIMEOUT_S = 86_400
 """A job ends by itself; time-outs belong to model calls and tools."""
 LONGEST_PAUSE_S = 5.0
+WOKEN_S = 2.0
+"""How long a worker that is told to stop waits for the answer to what it has asked of the queue."""
+
+
+async def _nothing_to_give(_ctx: dict[Any, Any], _args: Sequence[Any]) -> None:
+    pass
 
 
 @dataclass
@@ -63,7 +69,9 @@ class DoorbellWorker(Worker):
         worker_pool: str,
         slots: int,
         ctx: dict[Any, Any],
+        give_back: Callable[[dict[Any, Any], Sequence[Any]], Awaitable[None]] = _nothing_to_give,
     ) -> None:
+        """`give_back`: what a job's claim took is not needed: called with its context and arguments."""
         super().__init__(
             functions,
             queue_name=queue_of(worker_pool),
@@ -78,11 +86,13 @@ class DoorbellWorker(Worker):
             ctx=ctx,
         )
         self._queue_store = store
-        self._name = new_id("claims")
+        self._give_back = give_back
+        self._waker = f"{self.queue_name}:{new_id('waker')}"
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
         """A slot became free, or none is to be waited for."""
         self._waiting: asyncio.Future[Claimed] | None = None
+        self._waking: asyncio.Task[None] | None = None
         self._wait_s = 0.0
         """How long to wait for the bell before the next look; 0 where there may be more than was claimed."""
 
@@ -90,27 +100,31 @@ class DoorbellWorker(Worker):
         """No new job is taken; `main` returns when it has noticed. Jobs under way go on."""
         self._stopping.set()
         self._freed.set()
-        if self._waiting is not None:
-            self._waiting.cancel()
+        if self._waiting is not None and self._waking is None:
+            self._waking = self.loop.create_task(self._wake(self._waiting))
+
+    async def _wake(self, waiting: "asyncio.Future[Claimed]") -> None:
+        """Ends the waiting by way of the store: cut off, nobody would know what it has claimed."""
+        with contextlib.suppress(StoreUnreachable, TimeoutError):
+            async with asyncio.timeout(WOKEN_S):
+                await self._queue_store.wake(self._waker)
+                await asyncio.wait({waiting})
+        waiting.cancel()
 
     async def main(self) -> None:
         self.ctx["redis"] = self.pool
         pause = 0.1
-        try:
-            while not self._stopping.is_set():
-                try:
-                    await self._turn()
-                    pause = 0.1
-                except StoreUnreachable as failure:
-                    log.warning("queue.lost", error=str(failure), retry_s=pause)
-                    self._wait_s = 0.0
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(pause):
-                            await self._stopping.wait()
-                    pause = min(2 * pause, LONGEST_PAUSE_S)
-        finally:
-            with contextlib.suppress(StoreUnreachable):
-                await self._queue_store.release(self.queue_name, self._name, self.tasks)
+        while not self._stopping.is_set():
+            try:
+                await self._turn()
+                pause = 0.1
+            except StoreUnreachable as failure:
+                log.warning("queue.lost", error=str(failure), retry_s=pause)
+                self._wait_s = 0.0
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._stopping.wait()
+                pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _turn(self) -> None:
         """Starts what is due, once the bell has rung if nothing was left."""
@@ -124,9 +138,11 @@ class DoorbellWorker(Worker):
             if claimed is None:
                 return
         else:
-            claimed = await self._queue_store.claim(self.queue_name, free, self._name)
+            claimed = await self._queue_store.claim(self.queue_name, free)
         for job in claimed.jobs:
-            if job.id not in self.tasks:
+            if self._stopping.is_set():
+                await self._leave(job)
+            elif job.id not in self.tasks:
                 await self._start(job)
         due_s = FALLBACK_S if claimed.next_due_ms is None else claimed.next_due_ms / 1000
         # Who took as many as he could looks at once for more; from here on whoever puts a job rings.
@@ -135,7 +151,7 @@ class DoorbellWorker(Worker):
     async def _claimed_at_ring(self, most: int) -> Claimed | None:
         """None when the worker is to stop."""
         self._waiting = asyncio.ensure_future(
-            self._queue_store.claim_at_ring(self.queue_name, most, self._name, self._wait_s)
+            self._queue_store.claim_at_ring(self.queue_name, most, self._wait_s, self._waker)
         )
         try:
             return await self._waiting
@@ -145,6 +161,17 @@ class DoorbellWorker(Worker):
             return None
         finally:
             self._waiting = None
+
+    async def _leave(self, job: ClaimedJob) -> None:
+        """To others, one that was claimed and is not begun, as this worker stops."""
+        if job.id in self.tasks:
+            return
+        if job.taken is None:
+            await self._queue_store.put_back(self.queue_name, job.id)
+            return
+        _, args, _, _, _ = deserialize_job_raw(job.text, deserializer=loads)
+        await self._give_back({**self.ctx, "taken": job.taken}, args)
+        await self._queue_store.end(self.queue_name, job.id)
 
     async def _start(self, job: ClaimedJob) -> None:
         await self.sem.acquire()
@@ -165,7 +192,13 @@ class DoorbellWorker(Worker):
                 raise JobExecutionFailed(f"function {begun.name!r} not found")
             if function.keep_result_s is not None:
                 begun.keep_s = function.keep_result_s
-            ctx = {**self.ctx, "job_id": job.id, "job_try": job.tries, "score": job.score}
+            ctx = {
+                **self.ctx,
+                "job_id": job.id,
+                "job_try": job.tries,
+                "score": job.score,
+                "taken": job.taken,
+            }
             work = function.coroutine(ctx, *begun.args, **begun.kwargs)
             begun.task = self.job_tasks[job.id] = self.loop.create_task(work)
         except Exception as failure:  # noqa: BLE001, it must end neither the worker nor silently

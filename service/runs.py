@@ -13,7 +13,7 @@ from service.errors import Invalid, NotBegun, StoreUnreachable
 from service.queue import Queue
 from service.records.base import Micros, Page
 from service.records.messages import Message
-from service.records.runs import OPEN, Run, RunStatus, Step
+from service.records.runs import OPEN, OutputEvent, Run, RunStatus, Step
 from service.settings import Settings
 from service.store.bell import Bell
 from service.store.client import StoreClient
@@ -78,6 +78,12 @@ class Runs:
         """What a run put into its agent's history: its input first, then what it produced."""
         run = await self._store.read(ws, run_id)
         return await self._messages.read_many(ws, run.agent_id, await self._store.message_ids(ws, run_id))
+
+    async def output(
+        self, ws: str, run_id: str, after: int, limit: int, *, ended: bool
+    ) -> tuple[list[OutputEvent], Run | None]:
+        """What a run said behind an event; and the run, if it has `ended`, as it is then."""
+        return await self._store.output(ws, run_id, after, limit, ended=ended)
 
     async def wait(self, ws: str, run_id: str) -> tuple[Run, list[Message]]:
         """The run, once it has ended, and what it put into its agent's history.

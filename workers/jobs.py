@@ -6,6 +6,7 @@ sweeper brings the agent back, a few times at most.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -35,12 +36,23 @@ async def step(ctx: Context, workspace: str, agent_id: str, generation: int) -> 
         workspace=workspace, agent_id=agent_id, worker_id=ctx["worker_id"]
     ):
         try:
-            begun = await service.leases.begin(workspace, agent_id, generation, ctx["worker_id"])
+            begun = await service.leases.begin(
+                workspace, agent_id, generation, ctx["worker_id"], ctx.get("taken")
+            )
         except StoreUnreachable as failure:
             log.warning("job.deferred", error=str(failure))
             return
         if begun is not None:
             await _carry(ctx, *begun)
+
+
+async def give_back(ctx: Context, args: Sequence[Any]) -> None:
+    """A step whose lease was taken with its claim, and which is not begun, as this worker stops."""
+    workspace, agent_id, generation = args
+    service: Service = ctx["service"]
+    begun = await service.leases.begin(workspace, agent_id, generation, ctx["worker_id"], ctx["taken"])
+    if begun is not None:
+        await _hand_back(service, begun[0])
 
 
 async def _carry(ctx: Context, lease: Lease, first: OpenRun) -> None:

@@ -115,6 +115,9 @@ async def _work(service: Service, pool: ArqRedis) -> None:
 
 
 def _worker(service: Service, pool: ArqRedis, ctx: dict[str, Any]) -> DoorbellWorker:
+    queue, settings = service.queue, service.settings
+    if settings.queue_is_in_store and not settings.wait_replicas:  # a replica is waited for by each lease
+        queue = queue.on_terms(service.leases.terms(ctx["worker_id"]))
     return DoorbellWorker(
         [
             func(jobs.step, name="step", keep_result=0),
@@ -123,10 +126,11 @@ def _worker(service: Service, pool: ArqRedis, ctx: dict[str, Any]) -> DoorbellWo
             func(jobs.send_message, name="send_message", keep_result=RESULT_S),
         ],
         pool,
-        service.queue,
-        worker_pool=service.settings.pool,
-        slots=service.settings.slots,
+        queue,
+        worker_pool=settings.pool,
+        slots=settings.slots,
         ctx=ctx,
+        give_back=jobs.give_back,
     )
 
 

@@ -65,8 +65,17 @@ class LeaseStore:
 
     async def begin(self, lease: Lease, ms: int) -> OpenRun | None:
         """Takes a lease and the run to carry on with, in one act. None: not due, or nothing to do."""
-        who = (lease.agent_id, lease.generation, lease.worker_id)
-        reply = await self._store.run("lease_take", lease.workspace, *who, ms, *self._limits, self._run_tries)
+        terms = self.terms(lease.worker_id, ms)
+        reply = await self._store.run("lease_take", lease.workspace, lease.agent_id, lease.generation, *terms)
+        return self.begun(reply)
+
+    def terms(self, worker_id: str, ms: int) -> tuple[str | int, ...]:
+        """On which a worker takes leases, as the scripts take them."""
+        return (worker_id, ms, *self._limits, self._run_tries)
+
+    @staticmethod
+    def begun(reply: Reply) -> OpenRun | None:
+        """The run that taking a lease gave. None: not due, or nothing to do."""
         return to_open_run(reply[1]) if reply[0] == "ok" else None
 
     async def renew(self, ws: str, leases: Sequence[Lease], ms: int) -> set[str]:

@@ -2,11 +2,12 @@
 
 One script queues a job and rings, one claims what is due; in between a worker
 sleeps in a blocking pop. The claim is sent along with the pop, behind it: the store carries it
-out when the bell has rung, and the worker is woken with its jobs. Stock arq producers, which do not
+out when the bell has rung, and the worker is woken with its jobs. Where the agents are in the same
+store it is woken with the leases of the first of them, too. Stock arq producers, which do not
 ring, are found by the pop's time-out. Elsewhere: what jobs there are (service/queue.py).
 """
 
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -15,8 +16,10 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from service.errors import StoreUnreachable
+from service.store.client import Reply
 from service.store.scripts import Script, load
 
+WAKER_MS = 10_000
 CLAIM_MS = 3_000
 """How long a claim keeps others away. A longer job is claimed again, and finds its generation taken."""
 
@@ -53,6 +56,8 @@ class ClaimedJob:
     """As its producer put it in; empty if it is gone."""
     tries: int
     """Which try this is, from 1."""
+    taken: Reply | None = None
+    """What taking its agent's lease gave (LeaseStore.begun), where that was tried along with the claim."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +68,23 @@ class Claimed:
 
 
 class QueueStore:
-    """Scripts on arq's queues. `names` are arq's own keys."""
+    """Scripts on arq's queues. `names` are arq's own keys.
 
-    def __init__(self, redis: "Redis", names: ArqNames) -> None:
+    `terms`: on which leases are taken along with claims (LeaseStore.terms); none where agents are elsewhere.
+    """
+
+    def __init__(self, redis: "Redis", names: ArqNames, terms: Sequence[str | int] = ()) -> None:
         self._redis = redis
         self._names = names
+        self._terms = terms
         self._put = load("queue_put")
-        self._claim = load("queue_claim")
+        self._claim = load("steps_claim" if terms else "queue_claim")
         self._end = load("queue_end")
-        self._release = load("queue_release")
         self._waits = load("queue_waits")
+
+    def on_terms(self, terms: Sequence[str | int]) -> "QueueStore":
+        """The same queue for a worker that takes leases along with claims."""
+        return QueueStore(self._redis, self._names, terms)
 
     async def put(self, queue: str, job_id: str, job: bytes, *, delay_ms: int = 0, expires_ms: int) -> bool:
         """False when the id is queued or running."""
@@ -83,37 +95,54 @@ class QueueStore:
         """A job that is put by a script of the store that this queue is in."""
         return PreparedJob(queue, self._names.job, job_id, job.decode(), expires_ms)
 
-    async def claim(self, queue: str, most: int, worker: str) -> Claimed:
-        """What is due now. `worker`: whose claims they are."""
-        keys, args = self._claiming(queue, most, worker)
-        return _claimed(await self._run(self._claim, keys, args))
+    async def claim(self, queue: str, most: int) -> Claimed:
+        """What is due now."""
+        keys, args = self._claiming(queue, most)
+        return self._claimed(await self._run(self._claim, keys, args))
 
-    async def claim_at_ring(self, queue: str, most: int, worker: str, seconds: float) -> Claimed:
-        """What is due when the bell rings, or when the time is over. One round trip.
+    async def claim_at_ring(self, queue: str, most: int, seconds: float, waker: str) -> Claimed:
+        """What is due when the bell rings, when the time is over, or when `waker` is woken. One round trip.
 
-        Whoever is cancelled here may have claims that nobody knows of: see `release`.
+        Whoever is cancelled here may have claims that nobody knows of until they run out; he is to be woken.
         """
-        keys, args = self._claiming(queue, most, worker)
+        keys, args = self._claiming(queue, most)
         pipe = self._redis.pipeline(transaction=False)
-        pipe.blpop([bell_of(queue)], timeout=cast(int, seconds))
+        pipe.blpop([waker, bell_of(queue)], timeout=cast(int, seconds))
         pipe.evalsha(self._claim.sha, len(keys), *keys, *args)
         with answering():
             rung, reply = await pipe.execute(raise_on_error=False)
             if isinstance(reply, NoScriptError):
-                return await self.claim(queue, most, worker)
+                return await self.claim(queue, most)
             for found in (rung, reply):
                 if isinstance(found, Exception):
                     raise found
-        return _claimed(reply)
+        return self._claimed(reply)
 
-    def _claiming(self, queue: str, most: int, worker: str) -> tuple[list[str], list[Any]]:
+    async def wake(self, waker: str) -> None:
+        """Ends the waiting of whoever waits with this waker, or will within WAKER_MS."""
+        with answering():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.rpush(waker, "1")
+            pipe.pexpire(waker, WAKER_MS)
+            await pipe.execute()
+
+    def _claiming(self, queue: str, most: int) -> tuple[list[str], list[Any]]:
         prefixes = [self._names.in_progress, self._names.job, self._names.tries]
-        return [queue, bell_of(queue)], [most, CLAIM_MS, *prefixes, worker]
+        return [queue, bell_of(queue)], [most, CLAIM_MS, *prefixes, *self._terms]
 
-    async def release(self, queue: str, worker: str, carried: Iterable[str]) -> None:
-        """Gives up a worker's claims on jobs that it does not carry, and rings for the next one."""
-        prefixes = [self._names.in_progress, self._names.tries]
-        await self._run(self._release, [queue, bell_of(queue)], [*prefixes, worker, *carried])
+    def _claimed(self, reply: Any) -> Claimed:
+        each = 5 if self._terms else 4
+        jobs = [
+            ClaimedJob(
+                reply[i].decode(),
+                int(float(reply[i + 1])),
+                reply[i + 2],
+                reply[i + 3],
+                _texts(reply[i + 4]) or None if self._terms else None,
+            )
+            for i in range(1, len(reply), each)
+        ]
+        return Claimed(jobs, reply[0] if reply[0] >= 0 else None)
 
     async def end(self, queue: str, job_id: str, result: bytes | None = None, keep_ms: int = 0) -> None:
         """A job is done; its result, if it has one, is kept for so long."""
@@ -150,12 +179,11 @@ def answering() -> Iterator[None]:
         raise StoreUnreachable(f"the queue does not answer: {type(failure).__name__}") from failure
 
 
-def _claimed(reply: Any) -> Claimed:
-    jobs = [
-        ClaimedJob(reply[i].decode(), int(float(reply[i + 1])), reply[i + 2], reply[i + 3])
-        for i in range(1, len(reply), 4)
-    ]
-    return Claimed(jobs, reply[0] if reply[0] >= 0 else None)
+def _texts(reply: Any) -> Any:
+    """A reply with its bytes as texts, as connections that decode give it."""
+    if isinstance(reply, bytes):
+        return reply.decode(errors="surrogateescape")
+    return [_texts(one) for one in reply] if isinstance(reply, list) else reply
 
 
 def bell_of(queue: str) -> str:

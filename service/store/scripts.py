@@ -5,7 +5,8 @@ workspace's `meta`, which fixes the slot and the prefix (the queue's scripts, on
 arq's keys, say otherwise). Two things
 are put in front of the source: every file named by a line `-- include: NAME`,
 and for each `K.<name>` that occurs a function that builds that key as
-service/store/keys.py names it, so that no key is named twice.
+service/store/keys.py names it, so that no key is named twice. A script whose KEYS[1] is no
+workspace's says with `in_workspace(name)` of which the keys are from then on.
 
 A script is not rolled back when it fails half-way: what can fail comes first.
 """
@@ -15,7 +16,7 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 
-from service.store.keys import KEYS
+from service.store.keys import KEYS, workspace_prefix
 
 _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
 _KEY = re.compile(r"\bK\.(\w+)")
@@ -57,6 +58,9 @@ def _key_functions(source: str) -> str:
     if not names:
         return ""
     lines = ["local P = string.sub(KEYS[1], 1, -5)", "local K = {}"]
+    if "in_workspace(" in source:
+        before, behind = workspace_prefix("%").split("%")
+        lines.append(f"local function in_workspace(name) P = '{before}' .. name .. '{behind}' end")
     for name in names:
         kind = KEYS[name]
         if kind.has_id:

@@ -26,7 +26,7 @@ FLOOR_IS = "its 4 scripts and a doorbell"
 _BARE_WS, _BARE_QUEUE = "bare", "bare:jobs"
 """The queue of these jobs is one that no worker looks at."""
 _BELL = "bare:bell"
-_WAYS = ("message_send", "lease_take", "step_store", "run_next")
+_WAYS = ("message_send", "step_store", "run_next")
 _MESSAGES_EACH = 10
 _REST_S = 0.3
 """After an answer its worker is still about to end the run."""
@@ -43,6 +43,7 @@ async def bare_message(
     async with commands(machine.socket) as heard:
         await send()
         await asyncio.sleep(_REST_S)
+    await machine.redis.script_load(load("lease_take").source)
     names = {load(name).sha.encode(): name for name in _WAYS}
     seen = {names[words[1]]: words for words in heard.scripts if words[1] in names}
     waiting: Redis = Redis(connection_pool=pool_of(machine.url, 1, texts=False))
@@ -85,7 +86,14 @@ class _Bare:
             self._agent = (await self._machine.agent(ws=_BARE_WS)).id.encode()
         self._sent += 1
         generation = b"%d" % ((self._sent - 1) % _MESSAGES_EACH + 1)
-        return [self._renewed(way, self._seen[way], generation) for way in _WAYS]
+        send, store, end = (self._renewed(way, self._seen[way], generation) for way in _WAYS)
+        return [send, self._take(generation), store, end]
+
+    def _take(self, generation: bytes) -> Words:
+        """The lease alone: a worker takes it along with its claim."""
+        terms = [str(term).encode() for term in self._machine.service.leases.terms("bare")]
+        meta = key(_BARE_WS, "meta").encode()
+        return [b"EVALSHA", load("lease_take").sha.encode(), b"1", meta, self._agent, generation, *terms]
 
     def _renewed(self, way: str, words: Words, generation: bytes) -> Words:
         """The same command about another message: of another agent, and each id in it a new one."""

@@ -171,7 +171,7 @@ async def test_a_source_is_run_once_by_a_worker(client: httpx.AsyncClient, servi
     answering = asyncio.create_task(client.post("/v1/tools/run", json=body))
     request = None
     while request is None:
-        claimed = await service.queue.claim("blockwire:jobs", 1, "worker-1")
+        claimed = await service.queue.claim("blockwire:jobs", 1)
         for job in claimed.jobs:
             request = await service.tool_runs.take(WS, job.id.split(":")[-1])
     assert (request.tool.name, request.tool.source_code) == ("roll", source())

@@ -118,7 +118,7 @@ async def test_jobs_of_other_services_wait_and_steps_are_not_counted_twice(team:
     found = (await pools(team))["default"]
     assert found.waiting == 2
     assert 30_000 <= found.lag_ms < 50_000
-    assert (await queue.claim("blockwire:jobs", 1, "worker-1")).jobs[0].id == "mine"
+    assert (await queue.claim("blockwire:jobs", 1)).jobs[0].id == "mine"
     assert (await waiting(team))["default"] == 1
 
 

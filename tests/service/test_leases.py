@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def due(team: Team) -> list[str]:
-    return [job.id for job in (await team.service.queue.claim(QUEUE, 100, "worker-1")).jobs]
+    return [job.id for job in (await team.service.queue.claim(QUEUE, 100)).jobs]
 
 
 async def held(team: Team) -> tuple[Lease, Run]:

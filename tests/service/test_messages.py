@@ -52,7 +52,7 @@ class Away(QueueStore):
 
 
 async def due(service: Service, queue: str = QUEUE) -> list[str]:
-    return [job.id for job in (await service.queue.claim(queue, 100, "worker-1")).jobs]
+    return [job.id for job in (await service.queue.claim(queue, 100)).jobs]
 
 
 async def test_a_message_becomes_a_run_and_a_job(team: Team) -> None:

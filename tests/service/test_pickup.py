@@ -226,7 +226,6 @@ async def test_a_worker_that_stops_takes_nothing_new_and_ends_what_it_has(
     await work.has_begun(1)
     worker.ask_to_stop()
     await asyncio.wait_for(task, 10)
-    assert await pool.llen(bell_of(QUEUE)) == 1  # type: ignore[misc]
     await pool.enqueue_job("quick", _job_id="later")
     ending = asyncio.create_task(worker.finish_jobs(30))
     work.go_on.set()

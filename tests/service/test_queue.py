@@ -25,7 +25,7 @@ async def test_a_step_names_workspace_agent_and_generation_and_is_queued_once(te
     await queue.put_step(WS, ready)
     await queue.put_step(WS, ready)
     await queue.put_step(WS, ready.model_copy(update={"generation": 8}))
-    jobs = (await team.service.queue.claim(QUEUE, 10, "worker-1")).jobs
+    jobs = (await team.service.queue.claim(QUEUE, 10)).jobs
     assert sorted(job.id for job in jobs) == ["step:default:agent-1:7", "step:default:agent-1:8"]
 
 

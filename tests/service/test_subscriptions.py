@@ -71,7 +71,7 @@ async def test_a_wake_up_moves_the_cursor_and_queues_a_job(team: Team) -> None:
     assert await subscriptions.wake(WS, "0-0", changes[-1].id, wakes)
     assert not await subscriptions.wake(WS, "0-0", changes[-1].id, wakes)
     assert await subscriptions.cursor(WS) == changes[-1].id
-    jobs = (await team.service.queue.claim(QUEUE, 10, "worker-1")).jobs
+    jobs = (await team.service.queue.claim(QUEUE, 10)).jobs
     assert [job.id for job in jobs] == [f"step:{WS}:{agent.id}:1"]
 
 

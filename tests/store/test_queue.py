@@ -12,13 +12,13 @@ from redis.asyncio import ConnectionPool, Redis
 
 from service.errors import StoreUnreachable
 from service.queue import PREFIXES, QUEUE, dumps, loads
-from service.store.queue import QueueStore, bell_of
+from service.store.queue import WAKER_MS, QueueStore, bell_of
 from tests.store.team import wait_until
 
 pytestmark = pytest.mark.anyio
 
 DAY_MS = 86_400_000
-WORKER = "worker-1"
+WAKER = "waker-1"
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -47,7 +47,7 @@ async def rings(redis: "Redis") -> int:
 
 
 async def claimed(queue: QueueStore, most: int) -> list[str]:
-    return [job.id for job in (await queue.claim(QUEUE, most, WORKER)).jobs]
+    return [job.id for job in (await queue.claim(QUEUE, most)).jobs]
 
 
 async def test_a_job_is_queued_once_and_rings_once(queue: QueueStore, redis: "Redis") -> None:
@@ -89,7 +89,7 @@ async def test_a_job_is_due_by_the_stores_clock(queue: QueueStore, redis: "Redis
 async def test_due_jobs_are_claimed_in_order_and_by_one_alone(queue: QueueStore, redis: "Redis") -> None:
     for number in range(3):
         await put(queue, f"job-{number}", delay_ms=number - 5)
-    first = await queue.claim(QUEUE, 10, WORKER)
+    first = await queue.claim(QUEUE, 10)
     assert [job.id for job in first.jobs] == ["job-0", "job-1", "job-2"]
     assert [job.score for job in first.jobs] == [
         int(await redis.zscore(QUEUE, job.id) or 0) for job in first.jobs
@@ -135,7 +135,7 @@ async def test_jobs_all_under_way_ring_nobody(queue: QueueStore, redis: "Redis")
 async def test_a_deferred_job_is_left_and_told_of(queue: QueueStore) -> None:
     await put(queue, "late", delay_ms=5_000)
     await put(queue, "later", delay_ms=9_000)
-    found = await queue.claim(QUEUE, 10, WORKER)
+    found = await queue.claim(QUEUE, 10)
     assert found.jobs == []
     assert found.next_due_ms is not None
     assert 4_000 < found.next_due_ms <= 5_000
@@ -160,9 +160,9 @@ async def test_a_wait_ends_with_a_ring_or_its_time_and_gives_what_is_due(
     queue: QueueStore, redis: "Redis"
 ) -> None:
     began = time.monotonic()
-    assert (await queue.claim_at_ring(QUEUE, 5, WORKER, 0.05)).jobs == []
+    assert (await queue.claim_at_ring(QUEUE, 5, 0.05, WAKER)).jobs == []
     assert time.monotonic() - began >= 0.04
-    waiting = asyncio.create_task(queue.claim_at_ring(QUEUE, 5, WORKER, 20))
+    waiting = asyncio.create_task(queue.claim_at_ring(QUEUE, 5, 20, WAKER))
     await asyncio.sleep(0.05)
     await put(queue, "job-1")
     found = await asyncio.wait_for(waiting, 10)
@@ -173,27 +173,30 @@ async def test_a_wait_ends_with_a_ring_or_its_time_and_gives_what_is_due(
 async def test_a_wait_is_none_while_the_bell_has_rung(queue: QueueStore, redis: "Redis") -> None:
     for number in range(3):
         await put(queue, f"job-{number}", delay_ms=number - 5)
-    found = await asyncio.wait_for(queue.claim_at_ring(QUEUE, 2, WORKER, 20), 10)
+    found = await asyncio.wait_for(queue.claim_at_ring(QUEUE, 2, 20, WAKER), 10)
     assert [job.id for job in found.jobs] == ["job-0", "job-1"]
     assert await rings(redis) == 1
     await redis.delete("arq:in-progress:job-0")
     await redis.script_flush()
-    found = await asyncio.wait_for(queue.claim_at_ring(QUEUE, 5, WORKER, 20), 10)
+    found = await asyncio.wait_for(queue.claim_at_ring(QUEUE, 5, 20, WAKER), 10)
     assert [job.id for job in found.jobs] == ["job-0", "job-2"]
 
 
-async def test_what_a_worker_claimed_and_does_not_carry_is_released(
-    queue: QueueStore, redis: "Redis"
-) -> None:
-    for number in range(4):
-        await put(queue, f"job-{number}", delay_ms=number - 5)
-    assert len((await queue.claim(QUEUE, 3, WORKER)).jobs) == 3
-    assert len((await queue.claim(QUEUE, 1, "another")).jobs) == 1
+@pytest.mark.parametrize("early", [True, False], ids=["before he waits", "while he waits"])
+async def test_who_waits_is_woken_with_what_is_due(queue: QueueStore, redis: "Redis", early: bool) -> None:
+    await put(queue, "job-1")
     await redis.delete(bell_of(QUEUE))
-    await queue.release(QUEUE, WORKER, ["job-1"])
-    assert await rings(redis) == 1
-    found = await queue.claim(QUEUE, 9, WORKER)
-    assert [(job.id, job.tries) for job in found.jobs] == [("job-0", 1), ("job-2", 1)]
+    if early:
+        await queue.wake(WAKER)
+        assert 0 < await redis.pttl(WAKER) <= WAKER_MS
+    waiting = asyncio.create_task(queue.claim_at_ring(QUEUE, 5, 20, WAKER))
+    if not early:
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        await queue.wake(WAKER)
+    found = await asyncio.wait_for(waiting, 10)
+    assert [job.id for job in found.jobs] == ["job-1"]
+    assert await redis.exists(WAKER) == 0
 
 
 async def test_a_job_that_is_put_back_for_now_rings(queue: QueueStore, redis: "Redis") -> None:
@@ -236,9 +239,9 @@ async def test_a_queue_that_is_away_is_said_to_be() -> None:
     with pytest.raises(StoreUnreachable, match="queue"):
         await put(queue, "job-1")
     with pytest.raises(StoreUnreachable):
-        await queue.claim(QUEUE, 1, WORKER)
+        await queue.claim(QUEUE, 1)
     with pytest.raises(StoreUnreachable):
-        await queue.claim_at_ring(QUEUE, 1, WORKER, 0.1)
+        await queue.claim_at_ring(QUEUE, 1, 0.1, WAKER)
     with pytest.raises(StoreUnreachable):
-        await queue.release(QUEUE, WORKER, [])
+        await queue.wake(WAKER)
     await away.aclose()

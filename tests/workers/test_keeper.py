@@ -120,7 +120,7 @@ async def test_an_agent_whose_worker_is_gone_is_queued_for_another(bench: Bench,
     await wait_until("its lease ran out and was swept", swept)
     generation = await bench.generation(agent)
     assert generation == lease.generation + 1
-    claimed = await bench.service.queue.claim("blockwire:jobs", 10, "worker-1")
+    claimed = await bench.service.queue.claim("blockwire:jobs", 10)
     assert f"step:{WS}:{agent.id}:{generation}" in [job.id for job in claimed.jobs]
 
 

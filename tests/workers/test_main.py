@@ -15,6 +15,7 @@ from service.bootstrap import Service, open_service
 from service.entry import WONT_WORK, python_module
 from service.settings import Settings
 from tests.running import bare_environ
+from tests.store.team import raw
 from tests.workers.bench import WS, Bench, says, wait_until
 from workers import main
 from workers.wakeups import Dispatcher
@@ -94,6 +95,40 @@ async def test_it_takes_over_agents_whose_worker_is_gone(
     assert (await bench.service.runs.read(WS, run.id)).tries == 2
     signals[signal.SIGTERM]()
     await ends(process)
+
+
+async def test_an_agent_whose_job_was_claimed_while_its_worker_stops_is_anothers_at_once(
+    bench: Bench, settings: Settings, signals: dict[int, Stop]
+) -> None:
+    """A lease that was taken along with a claim is given back; it would last for a minute here."""
+    settings = settings.model_copy(update={"lease_ms": 60_000})
+    agent = await bench.agent()
+
+    async def waits() -> bool:
+        return bool((await raw(bench.service.store).info("clients"))["blocked_clients"])
+
+    async def waiting_worker() -> "asyncio.Task[None]":
+        signals.clear()
+        process = asyncio.create_task(main.serve(settings))
+        await wait_until("the worker waits for jobs", waits)
+        return process
+
+    for number in range(12):
+        process = await waiting_worker()
+        sending = asyncio.create_task(bench.script(agent, says("Hello.")))
+        for _ in range(4 * (number % 6)):
+            await asyncio.sleep(0)
+        signals[signal.SIGTERM]()
+        await ends(process)
+        another = await waiting_worker()
+
+        async def completed(run_id: str = (await sending).id) -> bool:
+            return await status(bench, run_id) == "completed"
+
+        await wait_until("the run was carried", completed)
+        signals[signal.SIGTERM]()
+        await ends(another)
+        assert (await bench.service.runs.read(WS, (await sending).id)).tries <= 2
 
 
 async def test_a_step_that_outlasts_the_grace_is_handed_back(

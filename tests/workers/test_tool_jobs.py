@@ -50,7 +50,7 @@ async def answered(bench: Bench, asked: ToolRequest) -> ToolOutcome:
 
 async def queued(bench: Bench, asked: ToolRequest) -> None:
     async def is_there() -> bool:
-        claimed = await bench.service.queue.claim("blockwire:jobs", 10, "worker-1")
+        claimed = await bench.service.queue.claim("blockwire:jobs", 10)
         return f"tool:{WS}:{asked.id}" in [job.id for job in claimed.jobs]
 
     await wait_until("the job is queued", is_there)

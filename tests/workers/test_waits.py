@@ -46,7 +46,7 @@ async def hasty(store: StoreClient) -> AsyncIterator[Asking]:
 
 
 async def due(service: Service) -> list[str]:
-    return [job.id for job in (await service.queue.claim(QUEUE, 100, "worker-1")).jobs]
+    return [job.id for job in (await service.queue.claim(QUEUE, 100)).jobs]
 
 
 async def asked_of(bench: Bench, agent: Agent) -> list[Run]:
