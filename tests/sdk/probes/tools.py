@@ -106,7 +106,9 @@ def find(p: Probe) -> None:
 
 @probe("tools.count")
 def count(p: Probe) -> None:
-    assert p.call() >= len(p.get("/v1/tools/")) > 0
+    before = len(p.get("/v1/tools/"))
+    counted = p.call()
+    assert counted >= min(before, len(p.get("/v1/tools/"))) > 0  # other SDKs make tools meanwhile
     assert p.call(name="memory_insert") == 1
 
 
