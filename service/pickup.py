@@ -35,6 +35,8 @@ FALLBACK_S = 1.0
 JOB_TIMEOUT_S = 86_400
 """A job ends by itself; time-outs belong to model calls and tools."""
 LONGEST_PAUSE_S = 5.0
+_TURNS = 3
+"""So often the event loop goes round before more is waited for: what was claimed goes first."""
 WOKEN_S = 2.0
 """How long a worker that is told to stop waits for the answer to what it has asked of the queue."""
 
@@ -144,6 +146,8 @@ class DoorbellWorker(Worker):
                 await self._leave(job)
             elif job.id not in self.tasks:
                 await self._start(job)
+        for _ in range(_TURNS if claimed.jobs else 0):
+            await asyncio.sleep(0)
         due_s = FALLBACK_S if claimed.next_due_ms is None else claimed.next_due_ms / 1000
         # Who took as many as he could looks at once for more; from here on whoever puts a job rings.
         self._wait_s = 0.0 if len(claimed.jobs) == free else min(FALLBACK_S, max(0.01, due_s))

@@ -7,7 +7,7 @@ sweeper brings the agent back, a few times at most.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from arq.worker import Retry
@@ -58,11 +58,12 @@ async def give_back(ctx: Context, args: Sequence[Any]) -> None:
 async def _carry(ctx: Context, lease: Lease, first: OpenRun) -> None:
     loop: Loop = ctx["loop"]
     keeper: Keeper = ctx["keeper"]
-    task = asyncio.create_task(loop.carry(lease, first))
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
     keeper.hold(lease, task)
     try:
-        await task
+        await loop.carry(lease, first)
     except asyncio.CancelledError:
+        task.uncancel()  # it goes on, to its end
         if not keeper.has_lost(task):
             await _hand_back(ctx["service"], lease)
     except LeaseLost:

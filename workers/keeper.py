@@ -6,6 +6,7 @@ life of a lease.
 """
 
 import asyncio
+from typing import Any
 
 import structlog
 
@@ -21,19 +22,19 @@ class Keeper:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._held: dict[tuple[str, str], tuple[Lease, asyncio.Task[None]]] = {}
-        self._lost: set[asyncio.Task[None]] = set()
+        self._held: dict[tuple[str, str], tuple[Lease, asyncio.Task[Any]]] = {}
+        self._lost: set[asyncio.Task[Any]] = set()
 
-    def hold(self, lease: Lease, task: "asyncio.Task[None]") -> None:
+    def hold(self, lease: Lease, task: "asyncio.Task[Any]") -> None:
         self._held[lease.workspace, lease.agent_id] = (lease, task)
 
-    def drop(self, lease: Lease, task: "asyncio.Task[None]") -> None:
+    def drop(self, lease: Lease, task: "asyncio.Task[Any]") -> None:
         """No more renewal; a lease that is still ours runs out by itself."""
         self._lost.discard(task)
         if self._held.get((lease.workspace, lease.agent_id)) == (lease, task):
             del self._held[lease.workspace, lease.agent_id]
 
-    def has_lost(self, task: "asyncio.Task[None] | None") -> bool:
+    def has_lost(self, task: "asyncio.Task[Any] | None") -> bool:
         """Whether a task was stopped because its lease was lost, not because the worker stops."""
         return task in self._lost
 

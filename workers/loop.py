@@ -99,6 +99,7 @@ class Loop:
         """Steps that end where they are as soon as somebody asks for it."""
         run = open_run.run
         steps = asyncio.create_task(self._steps(lease, open_run))
+        await asyncio.sleep(0)  # they go first
         stopping = asyncio.create_task(self._service.runs.cancelled(lease.workspace, run.id))
         try:
             await asyncio.wait({steps, stopping}, return_when=asyncio.FIRST_COMPLETED)
