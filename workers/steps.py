@@ -161,6 +161,8 @@ class Stepper:
 
         Those that may run side by side do, then the others one after another.
         """
+        if not calls:
+            return []
         allowed = tools_now(transcript)
 
         async def run(index: int) -> ToolReturn:

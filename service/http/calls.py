@@ -69,7 +69,8 @@ class Call(Generic[Query, Body]):
         finally:
             left.cancel()
             task.cancel()
-            await asyncio.gather(left, task, return_exceptions=True)
+            if not task.done():
+                await asyncio.gather(left, task, return_exceptions=True)
         return task.result()
 
 
