@@ -107,6 +107,8 @@ class _Place:
 
     pattern: re.Pattern[str]
     routes: dict[str, Route]
+    slashes: int | None
+    """So many a path must have that fits; None where a parameter may hold some."""
 
 
 class Table:
@@ -125,7 +127,9 @@ class Table:
             ) and read.media_type != EVENT_STREAM:  # HEAD of one would never end
                 methods.setdefault("HEAD", read)
             if "{" in path:
-                self._patterns.setdefault(_word(path), []).append(_Place(_pattern(path), methods))
+                self._patterns.setdefault(_word(path), []).append(
+                    _Place(_pattern(path), methods, None if ":path}" in path else path.count("/"))
+                )
             else:
                 self._fixed[path] = methods
 
@@ -137,7 +141,10 @@ class Table:
         allowed = self._fixed.get(path, {})
         if route := allowed.get(method):
             return route, {}
+        slashes = path.count("/")
         for place in self._patterns.get(_word(path), ()):
+            if place.slashes is not None and place.slashes != slashes:  # asked first, as it costs least
+                continue
             if match := place.pattern.fullmatch(path):
                 if route := place.routes.get(method):
                     found = match.groupdict()
