@@ -53,7 +53,12 @@ KEYS: dict[str, Key] = {
     ),
     "changes": _single("changes", "stream: change (JSON)", "blocks", "the oldest, past BLOCKWIRE_CHANGES"),
     "changed": _single("changed", "channel: the same JSON", "blocks", "fleeting"),
-    "output": _single("output", "channel: <run id> <status>, and for a sender who waits the run (lua/told.lua)", "runs", "fleeting"),
+    "output": _single(
+        "output",
+        "channel: <run id> <status>, for who waits the run, too (told.lua)",
+        "runs",
+        "fleeting",
+    ),
     "dispatched": _single(
         "dispatched", "string: id of the last change told to subscribers", "wake-ups", "never"
     ),

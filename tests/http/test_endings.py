@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+import httpx
 import pytest
 
 from service.bootstrap import Service
+from service.http.app import create_app
 from service.http.endings import NO_LEAVE, STOPPING, Ending
 from service.http.streams import _until
 from service.records.tokens import Permit
@@ -23,6 +25,20 @@ async def test_it_comes_when_the_server_stops(service: Service) -> None:
         async with asyncio.timeout(DEADLINE_S):
             assert await waiting == STOPPING
         stopping.clear()
+
+
+async def test_an_answer_that_is_given_while_the_server_stops_closes_its_connection(service: Service) -> None:
+    """Or a client would send its next request to a server that is gone."""
+    stopping = asyncio.Event()
+    app = create_app(service.settings, service, stopping)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://localhost", trust_env=False
+    ) as client:
+        for path in ("/v1/health/", "/v1/blocks/", "/v1/nothing/"):
+            stopping.clear()
+            assert "connection" not in (await client.get(path)).headers
+            stopping.set()
+            assert (await client.get(path)).headers["connection"] == "close"
 
 
 async def test_it_comes_when_the_permit_holds_no_more(service: Service) -> None:

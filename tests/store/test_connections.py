@@ -1,6 +1,7 @@
 """Connections: what a URL may be; sentinels lead to whatever is the primary; none waits for ever."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -85,6 +86,38 @@ async def test_a_server_that_takes_everything_and_answers_nothing_is_given_up(
         await store.put("x", "y" * 20_000_000, 1000)
     lone.go_on()
     await store.ping()
+    await store.close()
+
+
+async def test_a_command_has_its_own_time_whenever_the_one_before_it_began(
+    lone: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection's one timer rings in the middle of the second, and is set again for it."""
+    monkeypatch.setattr(connections, "ANSWER_S", 0.4)
+    store = StoreClient.connect(lone.url, connections=1)
+    await store.ping()
+    await asyncio.sleep(0.2)
+    lone.pause()
+    began = time.monotonic()
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreUnreachable, match="TimeoutError"):
+            await store.ping()
+    assert time.monotonic() - began >= 0.35
+    lone.go_on()
+    await store.ping()
+    await store.close()
+
+
+async def test_a_connection_that_nobody_waits_for_is_kept(
+    lone: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "ANSWER_S", 0.1)
+    store = StoreClient.connect(lone.url, connections=1)
+    await store.ping()
+    before = await raw(store).client_id()
+    for _ in range(3):
+        await asyncio.sleep(0.15)
+        assert await raw(store).client_id() == before
     await store.close()
 
 

@@ -234,8 +234,12 @@ async def test_the_last_pieces_are_told_before_tools_are_run(
     monkeypatch.setattr(bench.service.blocks, "edit", edit)
     insert = call("memory_insert", label="notes", new_string="x")
     run = await bench.script(agent, calls(insert, text="I note that."), output="tokens")
-    with pytest.raises(StoreUnreachable):
-        await bench.carry(agent)
+    async with bench.service.bell.listen(key(WS, "output"), run.id) as rings:
+        assert await rings.get() is None
+        with pytest.raises(StoreUnreachable):
+            await bench.carry(agent)
+        with anyio.fail_after(DEADLINE_S):
+            assert await rings.get() == f"{run.id} running"
     assert told.startswith("I note that.")
 
 
