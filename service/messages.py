@@ -163,7 +163,7 @@ class Messages:
         sent = await self._store.send(
             ws, run, waits=waits, retries=retries, due=when.told(), most=self._inbox, filling=filling, job=job
         )
-        if sent.ready is not None and job is None:
+        if sent.ready is not None:
             await self._queue.nudge(ws, [sent.ready])
         if sent.is_new:
             self._metrics.messages.add(run.kind)

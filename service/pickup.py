@@ -27,7 +27,7 @@ from arq.worker import Function, JobExecutionFailed, Retry, Worker
 from service.errors import StoreUnreachable
 from service.queue import dumps, loads, queue_of
 from service.records.ids import new_id
-from service.store.queue import Claimed, ClaimedJob, QueueStore
+from service.store.queue import Claimed, ClaimedJob, QueueStore, waker_of
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ FALLBACK_S = 1.0
 JOB_TIMEOUT_S = 86_400
 """A job ends by itself; time-outs belong to model calls and tools."""
 LONGEST_PAUSE_S = 5.0
-_TURNS = 3
+TURNS = 3
 """So often the event loop goes round before more is waited for: what was claimed goes first."""
 WOKEN_S = 2.0
 """How long a worker that is told to stop waits for the answer to what it has asked of the queue."""
@@ -89,7 +89,7 @@ class DoorbellWorker(Worker):
         )
         self._queue_store = store
         self._give_back = give_back
-        self._waker = f"{self.queue_name}:{new_id('waker')}"
+        self._waker = waker_of(self.queue_name, new_id("waker"))
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
         """A slot became free, or none is to be waited for."""
@@ -142,11 +142,11 @@ class DoorbellWorker(Worker):
         else:
             claimed = await self._queue_store.claim(self.queue_name, free)
         for job in claimed.jobs:
-            if self._stopping.is_set():
+            if self._stopping.is_set() or job.id in self.tasks:
                 await self._leave(job)
-            elif job.id not in self.tasks:
+            else:
                 await self._start(job)
-        for _ in range(_TURNS if claimed.jobs else 0):
+        for _ in range(TURNS if claimed.jobs else 0):
             await asyncio.sleep(0)
         due_s = FALLBACK_S if claimed.next_due_ms is None else claimed.next_due_ms / 1000
         # Who took as many as he could looks at once for more; from here on whoever puts a job rings.
@@ -167,15 +167,19 @@ class DoorbellWorker(Worker):
             self._waiting = None
 
     async def _leave(self, job: ClaimedJob) -> None:
-        """To others, one that was claimed and is not begun, as this worker stops."""
-        if job.id in self.tasks:
-            return
-        if job.taken is None:
-            await self._queue_store.put_back(self.queue_name, job.id)
-            return
-        _, args, _, _, _ = deserialize_job_raw(job.text, deserializer=loads)
-        await self._give_back({**self.ctx, "taken": job.taken}, args)
-        await self._queue_store.end(self.queue_name, job.id)
+        """To others, one that was claimed and is not begun: this worker stops, or it carries it already."""
+        try:
+            if job.taken is not None:
+                _, args, _, _, _ = deserialize_job_raw(job.text, deserializer=loads)
+                await self._give_back({**self.ctx, "taken": job.taken}, args)
+            if job.id in self.tasks:
+                return
+            if job.taken is None:
+                await self._queue_store.put_back(self.queue_name, job.id)
+            else:
+                await self._queue_store.end(self.queue_name, job.id)
+        except Exception as failure:  # noqa: BLE001, the others are to be left as well
+            log.warning("job.left", job_id=job.id, error=f"{type(failure).__name__}: {failure}")
 
     async def _start(self, job: ClaimedJob) -> None:
         await self.sem.acquire()

@@ -64,7 +64,9 @@ async def _carry(ctx: Context, lease: Lease, first: OpenRun) -> None:
         await loop.carry(lease, first)
     except asyncio.CancelledError:
         task.uncancel()  # it goes on, to its end
-        if not keeper.has_lost(task):
+        is_lost = keeper.has_lost(task)
+        keeper.drop(lease, task)  # which would find the lease given back, and cut the rest off
+        if not is_lost:
             await _hand_back(ctx["service"], lease)
     except LeaseLost:
         ctx["service"].metrics.leases_lost.add()

@@ -99,9 +99,10 @@ class Loop:
         """Steps that end where they are as soon as somebody asks for it."""
         run = open_run.run
         steps = asyncio.create_task(self._steps(lease, open_run))
-        await asyncio.sleep(0)  # they go first
-        stopping = asyncio.create_task(self._service.runs.cancelled(lease.workspace, run.id))
+        stopping: asyncio.Task[None] | None = None
         try:
+            await asyncio.sleep(0)  # they go first
+            stopping = asyncio.create_task(self._service.runs.cancelled(lease.workspace, run.id))
             await asyncio.wait({steps, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not steps.done() and stopping.exception() is None:
                 steps.cancel()
@@ -111,9 +112,10 @@ class Loop:
             else:
                 await steps
         finally:
-            stopping.cancel()
-            steps.cancel()
-            await asyncio.wait({steps, stopping})
+            begun = {steps} if stopping is None else {steps, stopping}
+            for task in begun:
+                task.cancel()
+            await asyncio.wait(begun)
 
     async def _cut_off(
         self, lease: Lease, run_id: str, stop: StopReason, error: RunError | None = None

@@ -157,7 +157,11 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     if message_0 is not None:
         opening = service.leases.open_run(lease, run, prompt, seen, message_0, leaving)
         transcript.opening = asyncio.create_task(opening)
-        await asyncio.sleep(0)  # it is sent before a request is made, not after
+        try:
+            await asyncio.sleep(0)  # it is sent before a request is made, not after
+        except asyncio.CancelledError:
+            await transcript.opened()
+            raise
     return transcript
 
 

@@ -63,6 +63,8 @@ class _Bounded(AbstractConnection):
         """What begins now has ANSWER_S; gives back when that is due which it is a part of."""
         loop = asyncio.get_running_loop()
         whole, self._due = self._due, loop.time() + ANSWER_S
+        if whole is None:
+            self._given_up = False
         if self._alarm is None:
             self._alarm = loop.call_at(self._due, self._look, loop)
         return whole
@@ -81,7 +83,6 @@ class _Bounded(AbstractConnection):
 
     def _raise_if_given_up(self, what: str) -> None:
         if self._given_up:
-            self._given_up = False
             raise TimeoutError(f"{what} within {ANSWER_S:g} s") from None
 
     async def disconnect(self, nowait: bool = False) -> None:

@@ -14,8 +14,9 @@ Every write goes to the append-only file, as a rule before it is acknowledged,
 and to the disk within a second or two, which is what a power cut may cost.
 While an earlier flush keeps the disk busy the server holds writes back in its
 memory, for two seconds at most: then a killed server loses as much. Snapshots
-are off: they would say the same again. Only the socket's owner may open it. Whoever starts the server says
-what it may hold; at that bound it throws nothing away and refuses what would grow it.
+are off: they would say the same again. Only the socket's owner may open it.
+Whoever starts the server says what it may hold; at that bound it throws nothing
+away and refuses what would grow it.
 """
 
 import asyncio

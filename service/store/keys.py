@@ -55,7 +55,7 @@ KEYS: dict[str, Key] = {
     "changed": _single("changed", "channel: the same JSON", "blocks", "fleeting"),
     "output": _single(
         "output",
-        "channel: <run id> <status>, for who waits the run, too (told.lua)",
+        "channel: <run id> <status>, for whoever waits for its end, the run too",
         "runs",
         "fleeting",
     ),

@@ -75,7 +75,9 @@ class LeaseStore:
 
     @staticmethod
     def begun(reply: Reply) -> OpenRun | None:
-        """The run that taking a lease gave. None: not due, or nothing to do."""
+        """The run that taking a lease gave. None: not due, or nothing to do. RuntimeError: it broke."""
+        if reply[0] == "failed":
+            raise RuntimeError(f"the lease cannot be taken: {reply[1]}")
         return to_open_run(reply[1]) if reply[0] == "ok" else None
 
     async def renew(self, ws: str, leases: Sequence[Lease], ms: int) -> set[str]:

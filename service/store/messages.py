@@ -29,7 +29,7 @@ class NotPending(Exception):
 
 
 class Sent(NamedTuple):
-    """A run as it is stored, and its agent, if that became ready."""
+    """A run as it is stored, and its agent, if that became ready and has no job yet."""
 
     run: Run
     ready: Ready | None
@@ -108,7 +108,7 @@ class MessageStore:
             raise PendingApproval(reply[1], "".join(asked_by))
         ready = Ready(agent_id=run.agent_id, generation=int(reply[2]), pool=reply[3]) if reply[2] else None
         told = {"created_at": int(reply[1]), "not_before": int(reply[4]) if reply[4] else None}
-        return Sent(run.model_copy(update=told), ready, is_new=True)
+        return Sent(run.model_copy(update=told), None if reply[5] == "1" else ready, is_new=True)
 
     async def page(
         self, ws: str, agent_id: str, page: Page, keep: Callable[[Message], bool] | None = None

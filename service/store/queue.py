@@ -20,6 +20,9 @@ from service.store.client import Reply
 from service.store.scripts import Script, load
 
 WAKER_MS = 10_000
+"""How long a waker that nobody waits for stays."""
+_BELL = ":@bell"
+"""No pool is called so: its queue would be the bell of another."""
 CLAIM_MS = 3_000
 """How long a claim keeps others away. A longer job is claimed again, and finds its generation taken."""
 
@@ -43,6 +46,8 @@ class PreparedJob(NamedTuple):
     id: str
     text: str
     expires_ms: int
+    bell: str
+    """What stands behind a queue's name in that of its bell."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class QueueStore:
 
     def prepared(self, queue: str, job_id: str, job: bytes, *, expires_ms: int) -> PreparedJob:
         """A job that is put by a script of the store that this queue is in."""
-        return PreparedJob(queue, self._names.job, job_id, job.decode(), expires_ms)
+        return PreparedJob(queue, self._names.job, job_id, job.decode(), expires_ms, _BELL)
 
     async def claim(self, queue: str, most: int) -> Claimed:
         """What is due now."""
@@ -103,7 +108,8 @@ class QueueStore:
     async def claim_at_ring(self, queue: str, most: int, seconds: float, waker: str) -> Claimed:
         """What is due when the bell rings, when the time is over, or when `waker` is woken. One round trip.
 
-        Whoever is cancelled here may have claims that nobody knows of until they run out; he is to be woken.
+        Whoever is cancelled here may have claims, and leases, that nobody knows of until they run out; he is
+        to be woken.
         """
         keys, args = self._claiming(queue, most)
         pipe = self._redis.pipeline(transaction=False)
@@ -187,4 +193,9 @@ def _texts(reply: Any) -> Any:
 
 
 def bell_of(queue: str) -> str:
-    return f"{queue}:bell"
+    return queue + _BELL
+
+
+def waker_of(queue: str, worker: str) -> str:
+    """What one waiting worker is woken by."""
+    return f"{queue}:@waker:{worker}"

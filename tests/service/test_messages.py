@@ -91,6 +91,22 @@ async def test_the_job_is_one_that_arq_reads_and_it_rings(team: Team) -> None:
     assert await queue.llen(bell_of(QUEUE)) == 1  # type: ignore[misc]
 
 
+async def test_a_queue_that_is_broken_keeps_no_message_from_being_stored(team: Team) -> None:
+    agent = await team.agent(pool="bell")
+    await team.service.queue._redis.set(f"{QUEUE}:bell", "no queue")
+    await team.send(agent)
+    assert (await team.state(agent))["status"] == "ready"
+    assert len(await team.service.runs.find(WS, agent.id, Page())) == 1
+
+
+async def test_a_pool_may_be_called_bell(team: Team) -> None:
+    bell, other = await team.agent(pool="bell"), await team.agent()
+    await team.send(other)
+    await team.send(bell)
+    assert await due(team.service) == [f"step:{WS}:{other.id}:1"]
+    assert await due(team.service, f"{QUEUE}:bell") == [f"step:{WS}:{bell.id}:1"]
+
+
 async def test_a_message_that_is_to_come_later_queues_no_job(team: Team) -> None:
     agent = await team.agent()
     await team.send(agent, when=When(delay_ms=60_000))

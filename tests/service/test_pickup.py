@@ -11,11 +11,12 @@ from arq.worker import Retry, func
 from structlog.testing import capture_logs
 
 from service import pickup
+from service.errors import StoreUnreachable
 from service.pickup import DoorbellWorker
 from service.queue import PREFIXES, QUEUE, Queue, connect
 from service.records.runs import Ready
 from service.settings import Settings
-from service.store.queue import QueueStore, bell_of
+from service.store.queue import Claimed, QueueStore, bell_of
 from tests.store.team import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -260,6 +261,33 @@ async def test_a_job_that_comes_while_its_worker_stops_is_anothers_at_once(
         async with asyncio.timeout(2), at_work(a_worker(pool, queue, work)):
             await work.has_begun(number + 1)
     assert work.begun == [f"step:ws:a:{number}" for number in range(20)]
+
+
+async def test_one_job_that_cannot_be_left_keeps_no_other_from_being_left(
+    pool: ArqRedis, queue: QueueStore, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = a_worker(pool, queue, work)
+    claim, put_back = queue.claim, queue.put_back
+
+    async def stops_meanwhile(name: str, most: int) -> Claimed:
+        for number in range(3):
+            await Queue(queue).put_step("ws", Ready(agent_id="a", generation=number, pool="default"))
+        claimed = await claim(name, most)
+        worker.ask_to_stop()
+        return claimed
+
+    async def breaks_once(name: str, job_id: str, delay_ms: int = 0) -> None:
+        if job_id.endswith(":0"):
+            raise StoreUnreachable("away")
+        await put_back(name, job_id, delay_ms)
+
+    monkeypatch.setattr(queue, "claim", stops_meanwhile)
+    monkeypatch.setattr(queue, "put_back", breaks_once)
+    with capture_logs() as logs:
+        await asyncio.wait_for(worker.main(), 10)
+    assert [line["job_id"] for line in logs if line["event"] == "job.left"] == ["step:ws:a:0"]
+    assert work.begun == []
+    assert sorted(job.id for job in (await claim(QUEUE, 9)).jobs) == ["step:ws:a:1", "step:ws:a:2"]
 
 
 async def test_after_the_grace_jobs_are_cancelled_and_stay_in_the_queue(

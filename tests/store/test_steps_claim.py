@@ -117,7 +117,9 @@ async def test_an_agent_whose_lease_cannot_be_taken_keeps_no_other_job_back(
     await team.redis.delete(key(WS, "agent_inbox", broken.id))
     await team.redis.set(key(WS, "agent_inbox", broken.id), "no list")
     jobs = {job.id: job for job in await claimed(queue)}
-    assert jobs[f"step:{WS}:{broken.id}:1"].taken is None
+    failed = jobs[f"step:{WS}:{broken.id}:1"].taken
+    with pytest.raises(RuntimeError, match="WRONGTYPE"):
+        await team.service.leases.begin(WS, broken.id, 1, WORKER, failed)
     taken = jobs[f"step:{WS}:{whole.id}:1"].taken
     assert taken is not None
     assert taken[0] == "ok"

@@ -1,7 +1,7 @@
 """Jobs: a stale one does nothing, a cancelled one hands back, a broken one is left to the sweeper."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import anyio
@@ -10,8 +10,10 @@ from arq.worker import Retry
 from structlog.testing import capture_logs
 
 from service.errors import InboxFull, Invalid, NotFound, StoreFilling, StoreUnreachable
+from service.queue import Queue
 from service.records.agents import Agent
 from service.records.base import Page
+from service.records.runs import Ready
 from tests.workers.bench import WS, Bench, call, calls, says
 from workers import jobs
 from workers.keeper import Keeper
@@ -96,6 +98,31 @@ async def test_a_cancelled_job_hands_its_agent_back_at_once(bench: Bench, ctx: d
     assert (await bench.service.runs.read(WS, run.id)).tries == 0
     await step(bench, ctx, agent)
     assert (await bench.service.runs.read(WS, run.id)).status == "completed"
+
+
+async def test_a_hand_back_is_not_cut_off_by_the_keeper_that_finds_the_lease_gone(
+    bench: Bench, ctx: dict[str, Any], keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await bench.agent()
+    await bench.script(agent, says("never said"))
+    begun, nudged = hangs(bench), False
+    as_it_is = Queue.nudge
+
+    async def nudge(queue: Queue, ws: str, ready: Iterable[Ready]) -> None:
+        nonlocal nudged
+        await keeper.renew()
+        await asyncio.sleep(0)
+        await as_it_is(queue, ws, ready)
+        nudged = True
+
+    monkeypatch.setattr(Queue, "nudge", nudge)
+    job = asyncio.create_task(step(bench, ctx, agent))
+    await begun.wait()
+    job.cancel()
+    with anyio.fail_after(5):
+        await job
+    assert nudged
+    assert (await bench.state(agent))["status"] == "ready"
 
 
 @pytest.mark.parametrize("failure", ["lost", "away"])

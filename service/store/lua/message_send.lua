@@ -10,8 +10,8 @@
 --       9 when it enters the inbox: '' for now, ms since the epoch, or ms from now behind a +
 --       10 runs that an inbox may hold  11 '1': nothing new (see send.lua)
 --       12 default pool's queue, or '': it is elsewhere  13 what stands before a job's id in its key  14 the job's id
---       15 the job  16 ms until it expires. In 14 and 15 a % stands where the generation belongs.
--- Reply {'ok', created_at, generation or '', pool, µs at which it enters the inbox or ''}  {'known', hash as a flat list}
+--       15 the job  16 ms until it expires  17 what stands behind a queue's name in that of its bell. In 14 and 15 a % stands where the generation belongs.
+-- Reply {'ok', created_at, generation or '', pool, µs at which it enters the inbox or '', '1' if a job was put}  {'known', hash as a flat list}
 --       {'missing'} (no such agent)  {'pending', request or ''} (refused: this one is pending, or none)
 --       {'crowded', how many} (as many as may wait for their time already do)  {'full'}  {'filling'} (an answer never is)
 -- include: send
@@ -33,10 +33,12 @@ if answers then
   redis.call('HSET', state, 'answered_by', run)
 end
 local woken = send(agent, run, ARGV[3], ARGV[4], ARGV[5], ARGV[8], ARGV[9]) or {'', ''}
+local queued = ''
 if ARGV[12] ~= '' and woken[1] ~= '' then
   local queue = woken[2] == 'default' and ARGV[12] or ARGV[12] .. ':' .. woken[2]
   local id, text = string.gsub(ARGV[14], '%%', woken[1]), string.gsub(ARGV[15], '%%', woken[1])
-  put_job(queue, ARGV[13] .. id, queue .. ':bell', id, text, 0, ARGV[16])
+  -- The run is the truth, its job a nudge: one that cannot be put keeps nothing else from being done.
+  queued = pcall(put_job, queue, ARGV[13] .. id, queue .. ARGV[17], id, text, 0, ARGV[16]) and '1' or ''
 end
 local again = ARGV[7]
 if again ~= '' and redis.call('EXISTS', K.run(again)) == 1 then
@@ -46,4 +48,4 @@ if again ~= '' and redis.call('EXISTS', K.run(again)) == 1 then
   if causes[1] then redis.call('HSET', K.run(run), 'causes', causes[1], 'over', causes[2]) end
 end
 if answers then redis.call('LMOVE', K.agent_inbox(agent), K.agent_inbox(agent), 'RIGHT', 'LEFT') end
-return {'ok', MICROS, woken[1], woken[2], redis.call('HGET', K.run(run), 'not_before') or ''}
+return {'ok', MICROS, woken[1], woken[2], redis.call('HGET', K.run(run), 'not_before') or '', queued}

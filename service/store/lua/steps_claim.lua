@@ -5,7 +5,7 @@
 -- KEYS  1 queue (zset)  2 bell (list)
 -- ARGV  1 to 5 as queue_claim  6 worker  7 ms a lease lasts  8 tokens  9 steps that a workspace may use in an hour
 --       10 workers that a run may lose
--- Reply {ms until the next job is due or -1, job id, score, text or '', which try this is, what take gives or '', …}
+-- Reply {ms until the next job is due or -1, job id, score, text or '', which try this is, what take gives, {'failed', why} or '', …}
 -- include: claim
 -- include: take
 local LEASES_AT_ONCE = 8
@@ -18,7 +18,8 @@ for i = 2, #found, 4 do
     leases = leases + 1
     in_workspace(workspace)
     local ok, given = pcall(take, agent, generation, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10])
-    if ok then taken = given end  -- else its own worker learns why, and no other job waits for that
+    -- What is wrong with one agent is told to its job, and keeps no other from its worker.
+    taken = ok and given or {'failed', type(given) == 'table' and given.err or tostring(given)}
   end
   for k = i, i + 3 do table.insert(reply, found[k]) end
   table.insert(reply, taken)
