@@ -73,7 +73,8 @@ class DoorbellWorker(Worker):
         ctx: dict[Any, Any],
         give_back: Callable[[dict[Any, Any], Sequence[Any]], Awaitable[None]] = _nothing_to_give,
     ) -> None:
-        """`give_back`: what a job's claim took is not needed: called with its context and arguments."""
+        """`give_back` is called with the context and arguments of a job that is not begun after all, where
+        something was taken along with its claim (`taken` in the context)."""
         super().__init__(
             functions,
             queue_name=queue_of(worker_pool),

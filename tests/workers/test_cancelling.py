@@ -85,6 +85,24 @@ async def test_a_run_that_was_cancelled_just_before_its_worker_listened_is_cut_o
     assert (await read(bench, run)).status == "cancelled"
 
 
+async def test_whoever_is_cut_off_as_a_run_begins_leaves_no_task(bench: Bench) -> None:
+    """Wherever in its first turns of the event loop: a model call that nobody waits for costs money."""
+    agent = await bench.agent()
+    async with bench.service.bell.listen(key(WS, "output")):
+        for turns in range(12):
+            await bench.script(agent, says("never said", sleep_ms=60_000))
+            lease, before = await bench.lease(agent), asyncio.all_tasks()
+            carrying = asyncio.create_task(bench.loop.carry(lease))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            carrying.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(carrying, IN_TIME_S)
+            left = {task for task in asyncio.all_tasks() - before if task is not carrying}
+            assert [task.get_coro() for task in left] == []
+            await bench.service.leases.give_back(lease)
+
+
 async def test_a_run_is_cancelled_while_a_tool_works_and_its_step_says_so(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

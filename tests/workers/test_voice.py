@@ -73,6 +73,19 @@ def new_voice(bench: Bench, wanted: Callable[[Piece], bool] = lambda piece: True
     return Voice(bench.service, lease, run, step, wanted)
 
 
+async def held_up(bench: Bench, wire: Wire) -> Voice:
+    """A voice whose first piece, `Hello`, is on its way until the wire is open."""
+    speaking = new_voice(bench)
+    wire.open.clear()
+    await speaking.emit(text("Hello"))
+
+    async def is_sending() -> bool:
+        return not speaking._pieces
+
+    await wait_until("the first piece is on its way", is_sending)
+    return speaking
+
+
 def voices() -> list[asyncio.Task[Any]]:
     """The tasks of voices that are still there."""
     return [task for task in asyncio.all_tasks() if task.get_name() == "voice"]
@@ -108,14 +121,7 @@ async def test_pieces_go_out_soon_though_no_more_come(bench: Bench, wire: Wire) 
 
 async def test_pieces_that_come_while_others_are_sent_do_not_wait_for_more(bench: Bench, wire: Wire) -> None:
     """A model that pauses in mid-sentence would else keep the end of what it said."""
-    speaking = new_voice(bench)
-    wire.open.clear()
-    await speaking.emit(text("Hello"))
-
-    async def is_sending() -> bool:
-        return not speaking._pieces
-
-    await wait_until("the first piece is on its way", is_sending)
+    speaking = await held_up(bench, wire)
     await speaking.emit(text(" there"))
     wire.open.set()
 
@@ -140,14 +146,7 @@ async def test_the_rest_is_what_was_not_sent_and_is_not_waited_for(
 
 
 async def test_the_rest_comes_after_what_is_being_sent(bench: Bench, wire: Wire) -> None:
-    speaking = new_voice(bench)
-    wire.open.clear()
-    await speaking.emit(text("Hello"))
-
-    async def is_sending() -> bool:
-        return not speaking._pieces
-
-    await wait_until("the first piece is on its way", is_sending)
+    speaking = await held_up(bench, wire)
     await speaking.emit(text(" there"))
     rest = asyncio.create_task(speaking.rest())
     await asyncio.sleep(0)

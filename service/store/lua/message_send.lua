@@ -10,8 +10,10 @@
 --       9 when it enters the inbox: '' for now, ms since the epoch, or ms from now behind a +
 --       10 runs that an inbox may hold  11 '1': nothing new (see send.lua)
 --       12 default pool's queue, or '': it is elsewhere  13 what stands before a job's id in its key  14 the job's id
---       15 the job  16 ms until it expires  17 what stands behind a queue's name in that of its bell. In 14 and 15 a % stands where the generation belongs.
--- Reply {'ok', created_at, generation or '', pool, µs at which it enters the inbox or '', '1' if a job was put}  {'known', hash as a flat list}
+--       15 the job  16 ms until it expires  17 what stands behind a queue's name in that of its bell
+--       In 14 and 15 a % stands where the generation belongs.
+-- Reply {'ok', created_at, generation or '', pool, µs at which it enters the inbox or '', '1' if its job is in the queue}
+--       {'known', hash as a flat list}
 --       {'missing'} (no such agent)  {'pending', request or ''} (refused: this one is pending, or none)
 --       {'crowded', how many} (as many as may wait for their time already do)  {'full'}  {'filling'} (an answer never is)
 -- include: send

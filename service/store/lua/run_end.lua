@@ -1,6 +1,6 @@
--- run_end(agent, run, stop_reason, status, error, keep): the end of a run, once; its caller is rung, if he waits for that
--- alone with what became of it (told.lua), and an agent that
--- waited for it alone goes on (woken, in awaits.lua). What only a worker needed goes at once.
+-- run_end(agent, run, stop_reason, status, error, keep): the end of a run, once; its caller is rung, with what
+-- became of it if he waits for that alone (told.lua), and an agent that waited for it alone goes on (woken, in
+-- awaits.lua). What only a worker needed goes at once.
 -- keep: seconds until all that belongs to the run goes. Past RUNS_KEPT runs of an agent the oldest go at once. Those that
 -- wait, in its inbox or for their time, are not counted, or they would push out what has just ended; nor do they stand
 -- in the way of it.

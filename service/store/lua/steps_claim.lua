@@ -5,7 +5,8 @@
 -- KEYS  1 queue (zset)  2 bell (list)
 -- ARGV  1 to 5 as queue_claim  6 worker  7 ms a lease lasts  8 tokens  9 steps that a workspace may use in an hour
 --       10 workers that a run may lose
--- Reply {ms until the next job is due or -1, job id, score, text or '', which try this is, what take gives, {'failed', why} or '', …}
+-- Reply {ms until the next job is due or -1, job id, score, text or '', which try this is, taken, …}
+--       taken: what take gives, {'failed', why}, or '' where it was not tried
 -- include: claim
 -- include: take
 local LEASES_AT_ONCE = 8
