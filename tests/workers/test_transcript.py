@@ -38,7 +38,9 @@ async def test_whoever_is_cut_off_as_he_gathers_leaves_no_storing_behind(bench: 
     assert open_run is not None
     before = asyncio.all_tasks()
     gathering = asyncio.create_task(gather(bench.service, lease, open_run))
-    while len(asyncio.all_tasks() - before) < 2:  # itself, and the storing that it began
+    for _ in range(1000):
+        if len(asyncio.all_tasks() - before) == 2:  # itself, and the storing that it began
+            break
         await asyncio.sleep(0)
     gathering.cancel()
     with pytest.raises(asyncio.CancelledError):
