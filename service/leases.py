@@ -16,7 +16,7 @@ from service.errors import AgentPaused, BudgetSpent
 from service.metrics.process import Metrics
 from service.queue import Queue
 from service.records.messages import Message
-from service.records.open_runs import OpenRun
+from service.records.open_runs import Following, Opening, OpenRun
 from service.records.runs import Lease, OutputEvent, Ready, Run, RunError, Step, StopReason, Usage
 from service.settings import Settings
 from service.store.client import Reply, StoreClient
@@ -79,20 +79,9 @@ class Leases:
         """The run to carry on with; None means that the agent is idle and the lease given back."""
         return await self._store.next_run(lease)
 
-    async def open_run(
-        self,
-        lease: Lease,
-        run: Run,
-        prompt: str,
-        seen: Mapping[str, int],
-        message_0: Message,
-        leaving: Sequence[str] = (),
-    ) -> None:
-        """Stores what the run's model calls start from: prompt, block versions, input, depth, agent type.
-
-        The messages `leaving` are in context no more.
-        """
-        await self._store.open_run(lease, run, prompt, seen, message_0, leaving)
+    async def open_run(self, lease: Lease, opening: Opening) -> None:
+        """Stores what a run's model calls start from."""
+        await self._store.open_run(lease, opening)
 
     async def add_note(self, lease: Lease, run_id: str, note: Message, seen: Mapping[str, int]) -> None:
         """Adds a note to the run's own transcript, with the block versions it tells of."""
@@ -119,17 +108,22 @@ class Leases:
         error: RunError | None = None,
         only_noted: bool = False,
         unsaid: Sequence[OutputEvent] = (),
-    ) -> None:
+        opening: Opening | None = None,
+        hand_on: bool = False,
+    ) -> Following | None:
         """A whole step with its messages; with a stop reason also the end of the run.
 
         One of them that asks for the caller's word (`asked`) is pending from then on.
         `only_noted`: the run ends for that reason, but not before somebody finishes it. `unsaid`: the last
-        pieces of its answer, which those who listen are told in front of it. Raises, with
-        the step stored, AgentPaused where the agent is to go no further now and its lease was given back, and
-        BudgetSpent where there is none left for another one.
+        pieces of its answer, which those who listen are told in front of it. `opening`: what the run starts
+        from, if that is not stored yet. `hand_on`: where the run ends, what its agent does next is given
+        back, from the same act; None where it does not end, or is to be finished.
+
+        Raises, with the step stored, AgentPaused where the agent is to go no further now and its lease was
+        given back, and BudgetSpent where there is none left for another one.
         """
         try:
-            woken = await self._store.store_step(
+            woken, following = await self._store.store_step(
                 lease,
                 step,
                 messages,
@@ -141,6 +135,8 @@ class Leases:
                 error=error,
                 only_noted=only_noted,
                 unsaid=unsaid,
+                opening=opening,
+                hand_on=hand_on,
             )
         except (AgentPaused, BudgetSpent):
             self._metrics.steps.add(step.status)
@@ -149,6 +145,7 @@ class Leases:
         if stop_reason is not None and not only_noted:
             self._metrics.run_ended(stop_reason)
         await self._queue.nudge(lease.workspace, woken)
+        return following
 
     async def compact(
         self,

@@ -12,7 +12,7 @@ import structlog
 
 from service.bootstrap import Service
 from service.errors import AgentPaused, BudgetSpent, Invalid, UnknownModel
-from service.records.open_runs import OpenRun
+from service.records.open_runs import Following, OpenRun
 from service.records.runs import Lease, Run, RunError, Step, StopReason, status_of
 from workers.approvals import answering, request_answered, unfinished
 from workers.budgets import budget_error, must_stop
@@ -51,54 +51,63 @@ class Loop:
         `first`: the run that came with the lease, if one did. Raises LeaseLost, StoreUnreachable.
         """
         open_run = first or await self._service.leases.next_run(lease)
-        for _ in range(RUNS_PER_LEASE):
+        for left in reversed(range(RUNS_PER_LEASE)):
             if open_run is None:
                 return
             with structlog.contextvars.bound_contextvars(run_id=open_run.run.id):
                 try:
-                    await self._carry_run(lease, open_run)
+                    following = await self._carry_run(lease, open_run, hand_on=left > 0)
                 except Waiting as waiting:
                     log.info("run.waiting", agent_ids=waiting.agent_ids)
                     return
                 except AgentPaused:
                     log.info("run.paused")
                     return
+            if following is not None and following.run is None:
+                return
             if self._stopping:
                 log.info("agent.handed_back")
                 break
-            open_run = await self._service.leases.next_run(lease)
+            if left > 0:
+                open_run = following.run if following else await self._service.leases.next_run(lease)
         await self._service.leases.give_back(lease)
 
-    async def _carry_run(self, lease: Lease, open_run: OpenRun) -> None:
-        """A run to its end, or to its next step when this worker stops."""
+    async def _carry_run(self, lease: Lease, open_run: OpenRun, *, hand_on: bool) -> Following | None:
+        """A run to its end, or to its next step when this worker stops.
+
+        With `hand_on` also what follows, where it came with the end.
+        """
         run = open_run.run
         log.info("run.started", kind=run.kind, tries=run.tries)
         if open_run.cancelled:
             await self._cut_off(lease, run.id, "cancelled")
             log.info("run.cancelled")
-            return
+            return None
         if run.parked:
             text = f"given up after {run.tries - 1} workers were lost in a row at the same step"
             await self._cut_off(lease, run.id, "error", RunError(type="internal_error", message=text))
             self._service.metrics.dead_letters.add()
             log.error("run.parked", tries=run.tries - 1)
-            return
+            return None
         if open_run.spent is not None and must_stop(open_run):
             await self._overspent(lease, run.id, open_run.spent.told())
-            return
+            return None
         try:
-            await self._steps_unless_cancelled(lease, open_run)
+            return await self._steps_unless_cancelled(lease, open_run, hand_on)
         except BudgetSpent as refusal:
             await self._overspent(lease, run.id, str(refusal))
+            return None
 
     async def _overspent(self, lease: Lease, run_id: str, text: str) -> None:
         await self._service.leases.finish(lease, run_id, "insufficient_credits", budget_error(text))
         log.error("run.overspent", error=text)
 
-    async def _steps_unless_cancelled(self, lease: Lease, open_run: OpenRun) -> None:
+    async def _steps_unless_cancelled(
+        self, lease: Lease, open_run: OpenRun, hand_on: bool
+    ) -> Following | None:
         """Steps that end where they are as soon as somebody asks for it."""
         run = open_run.run
-        steps = asyncio.create_task(self._steps(lease, open_run))
+        steps = asyncio.create_task(self._steps(lease, open_run, hand_on))
         stopping: asyncio.Task[None] | None = None
         try:
             await asyncio.sleep(0)  # they go first
@@ -109,8 +118,8 @@ class Loop:
                 await asyncio.wait({steps})
                 await self._cut_off(lease, run.id, "cancelled")
                 log.info("run.cancelled")
-            else:
-                await steps
+                return None
+            return await steps
         finally:
             begun = {steps} if stopping is None else {steps, stopping}
             for task in begun:
@@ -146,13 +155,13 @@ class Loop:
         found = await self._service.messages.read_many(ws, run.agent_id, [request_id] if request_id else [])
         return answering(run, found[0]) if found else None
 
-    async def _steps(self, lease: Lease, open_run: OpenRun) -> None:
-        """Step after step, to the end of the run."""
+    async def _steps(self, lease: Lease, open_run: OpenRun, hand_on: bool) -> Following | None:
+        """Step after step, to the end of the run; what follows it, where that is known."""
         transcript = await gather(self._service, lease, open_run)
         if open_run.run.errand is not None:
             await transcript.opened()
             await self._errands.carry(lease, transcript)
-            return
+            return None
         stop = open_run.stop
         only_noted = stop is not None  # whoever had it before us may have made room, and not ended the run
         while True:
@@ -162,12 +171,13 @@ class Loop:
                 only_noted = stop is not None
             if stop is not None:
                 break
-            stop = await self._stepper.step(lease, transcript)
+            stop = await self._stepper.step(lease, transcript, hand_on=hand_on and not self._stopping)
             if stop is None and self._stopping:
-                return
+                return None
         if only_noted:
             await self._service.leases.finish(lease, transcript.run.id, stop)
         log.info("run.finished", stop_reason=stop, steps=transcript.run.step_count)
+        return transcript.following
 
     async def _make_room(self, lease: Lease, transcript: Transcript) -> None:
         """A summary in the place of old messages; without one the run goes on, or ends, all the same."""

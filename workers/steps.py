@@ -9,12 +9,13 @@ Elsewhere: when a turn ends (endings.py); which steps a run takes (loop.py).
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
 from service.bootstrap import Service
-from service.errors import Invalid, UnknownModel
+from service.errors import Invalid, LeaseLost, StoreUnreachable, UnknownModel
 from service.prompts import heartbeat_event
 from service.records.ids import derived_id
 from service.records.messages import Message, ToolCall, ToolReturn
@@ -43,15 +44,18 @@ class Stepper:
         self._compactor = compactor
         self._asker = Asker(service, models, compactor)
 
-    async def step(self, lease: Lease, transcript: Transcript) -> StopReason | None:
-        """One step, stored; the reason to stop, if it was the last."""
+    async def step(self, lease: Lease, transcript: Transcript, *, hand_on: bool = False) -> StopReason | None:
+        """One step, stored; the reason to stop, if it was the last.
+
+        `hand_on`: what follows the end of the run is then in the transcript, if it is known.
+        """
         step, error = await self._answer(lease, transcript)
         if error is not None or step.reply is None:
-            return await self._fail(lease, transcript, step, error)
+            return await self._fail(lease, transcript, step, error, hand_on)
         if step.asked:
             asking = step.model_copy(update={"status": "success", "stop_reason": "requires_approval"})
             messages = self._messages(transcript, asking, [], "")
-            await self._store(lease, transcript, asking, messages, "requires_approval")
+            await self._store(lease, transcript, asking, messages, "requires_approval", hand_on)
             return "requires_approval"
         began = time.perf_counter_ns()
         given = results_without_running(transcript, step.reply.tool_calls, bool(step.answers))
@@ -65,7 +69,8 @@ class Stepper:
             stop, why = "invalid_tool_call", ""
             step = step.model_copy(update={"status": "failed"})
         step = step.model_copy(update={"stop_reason": stop})
-        await self._store(lease, transcript, step, self._messages(transcript, step, results, why), stop)
+        messages = self._messages(transcript, step, results, why)
+        await self._store(lease, transcript, step, messages, stop, hand_on)
         return stop
 
     async def _answer(self, lease: Lease, transcript: Transcript) -> tuple[Step, RunError | None]:
@@ -77,15 +82,22 @@ class Stepper:
                 log.info("step.resumed", step_id=stored.id)
                 return stored, None
             transcript.results = {}
+        if transcript.run.step_count == 0 and request_answered(transcript.run) is not None:
+            return await self._answer_of_caller(lease, transcript)
+        return await self._answer_of_model(lease, transcript)
+
+    async def _answer_of_caller(self, lease: Lease, transcript: Transcript) -> tuple[Step, RunError | None]:
+        """The step that begins with what the caller said to a request: its calls are in the history."""
+        await transcript.opened()
+        step = answering(transcript.run, transcript.request)
+        if step.reply is None:
+            text = "the request that this run answers is gone; send plain messages"
+            return step, RunError(type="internal_error", message=text)
+        await self._service.leases.store_answer(lease, step)
+        return step, None
+
+    async def _answer_of_model(self, lease: Lease, transcript: Transcript) -> tuple[Step, RunError | None]:
         run = transcript.run
-        if run.step_count == 0 and request_answered(run) is not None:
-            await transcript.opened()
-            step = answering(run, transcript.request)
-            if step.reply is None:
-                text = "the request that this run answers is gone; send plain messages"
-                return step, RunError(type="internal_error", message=text)
-            await self._service.leases.store_answer(lease, step)
-            return step, None
         if run.step_count > 0:
             await refresh(self._service, lease, transcript)
         handle = run.options.override_model or transcript.agent.model
@@ -106,12 +118,15 @@ class Stepper:
             return step, failure.as_run_error()
         except (Invalid, UnknownModel) as refusal:
             return step, RunError(type="llm_bad_request", message=str(refusal))
-        finally:
-            await transcript.opened()
+        except BaseException:
+            with suppress(LeaseLost, StoreUnreachable):  # whoever writes next is told
+                await transcript.opened()
+            raise
         reply = asked.reply
         step = answered(transcript, step, reply)
         step = step.model_copy(update={"model_ns": time.perf_counter_ns() - began})
         if reply.tool_calls:
+            await transcript.opened()
             await self._service.leases.store_answer(lease, step, asked.unsaid)
         else:  # it is stored with its step, in one act
             transcript.unsaid = asked.unsaid
@@ -129,14 +144,14 @@ class Stepper:
         return step, None
 
     async def _fail(
-        self, lease: Lease, transcript: Transcript, step: Step, error: RunError | None
+        self, lease: Lease, transcript: Transcript, step: Step, error: RunError | None, hand_on: bool
     ) -> StopReason:
         """Ends the run with the model's failure. Nothing of the step enters the history, as in V1."""
         error = error or RunError(type="internal_error", message="the stored answer of a step is gone")
         stop = after_failure(error)
         log.error("run.failed", error_type=error.type, error=error.message)
         failed = step.model_copy(update={"status": "failed", "stop_reason": stop, "error": error})
-        await self._service.leases.store_step(
+        transcript.following = await self._service.leases.store_step(
             lease,
             transcript.run,
             failed,
@@ -146,6 +161,8 @@ class Stepper:
             seen=transcript.seen,
             stop_reason=stop,
             error=error,
+            opening=await transcript.unopened(),
+            hand_on=hand_on,
         )
         return stop
 
@@ -229,6 +246,7 @@ class Stepper:
         step: Step,
         messages: list[Message],
         stop: StopReason | None,
+        hand_on: bool,
     ) -> None:
         assert step.reply is not None
         run = transcript.run
@@ -237,7 +255,7 @@ class Stepper:
         after = run.model_copy(update={"step_count": run.step_count + 1, "context_tokens": context_tokens})
         unsaid = transcript.unsaid
         transcript.run, transcript.knew, transcript.unsaid = after, {}, []
-        await self._service.leases.store_step(
+        transcript.following = await self._service.leases.store_step(
             lease,
             run,
             step,
@@ -248,6 +266,8 @@ class Stepper:
             stop_reason=stop,
             only_noted=stop not in (None, "requires_approval") and self._compactor.is_due(transcript),
             unsaid=unsaid,
+            opening=await transcript.unopened(),
+            hand_on=hand_on,
         )
         now = time.time_ns() // 1000
         new = {message.id: message.model_copy(update={"created_at": now}) for message in messages}

@@ -6,7 +6,6 @@ is taken over by another worker is gathered to the same transcript: ids of input
 messages are derived from the run, notes are stored with it.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,11 +18,12 @@ from service.records.base import Page
 from service.records.blocks import Cause
 from service.records.ids import derived_id
 from service.records.messages import CallAnswer, Message, ToolReturn
-from service.records.open_runs import OpenRun
+from service.records.open_runs import Following, Opening, OpenRun
 from service.records.runs import Lease, OutputEvent, Run, Usage
 from service.records.tools import Tool
 from service.toolbox import offered
 from workers.approvals import client_tools, request_answered, turn_of, words
+from workers.opening import Opener
 from workers.wake_messages import wake_message
 
 
@@ -31,7 +31,7 @@ from workers.wake_messages import wake_message
 class Transcript:
     """One run as the loop sees it; changed by the loop alone, after the store has taken the change.
 
-    What it starts from is on its way to the store while the first model call is (`opening`).
+    What it starts from is on its way to the store while the first model call is made (`opening`).
     """
 
     agent: Agent
@@ -62,14 +62,26 @@ class Transcript:
     """By call, what the caller said to that request."""
     unsaid: list[OutputEvent] = field(default_factory=list)
     """Pieces of the answer under way that those who listen are told with its step."""
-    opening: "asyncio.Task[None] | None" = None
-    """The storing of what the run starts from; it need not be over when the first model call begins."""
+    opening: Opener | None = None
+    """What the run starts from, until it is stored."""
+    following: Following | None = None
+    """What the agent does next, if that came with the end of this run."""
 
     async def opened(self) -> None:
-        """Until it is over; before anything that a run goes on from. Raises LeaseLost, StoreUnreachable."""
+        """Until it is stored what the run starts from; before anything that it goes on from.
+
+        Raises LeaseLost, StoreUnreachable.
+        """
         if self.opening is not None:
             opening, self.opening = self.opening, None
-            await opening
+            await opening.stored()
+
+    async def unopened(self) -> Opening | None:
+        """What the run starts from, if it is to be stored along with the step. Raises as `opened`."""
+        if self.opening is None:
+            return None
+        opening, self.opening = self.opening, None
+        return await opening.left()
 
     def input(self) -> list[Message]:
         return input_of(self.run)
@@ -155,13 +167,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     for note in open_run.material.notes:
         _place(transcript.messages, note)
     if message_0 is not None:
-        opening = service.leases.open_run(lease, run, prompt, seen, message_0, leaving)
-        transcript.opening = asyncio.create_task(opening)
-        try:
-            await asyncio.sleep(0)  # it is sent before a request is made, not after
-        except asyncio.CancelledError:
-            await transcript.opened()
-            raise
+        transcript.opening = Opener(service.leases, lease, Opening(run, prompt, seen, message_0, leaving))
     return transcript
 
 

@@ -7,7 +7,6 @@ itself. If the lease is lost meanwhile, the loss is learnt here first and ends t
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from service.bootstrap import Service
 from service.output import piece_of
@@ -29,8 +28,9 @@ class Voice:
         self._step = step
         self._wanted = wanted
         self._pieces: list[Piece] = []
+        self._gathering: asyncio.TimerHandle | None = None
         self._sending: asyncio.Task[None] | None = None
-        self._complete = asyncio.Event()
+        self._is_complete = False
 
     async def emit(self, piece: Piece) -> None:
         """Takes a piece. Raises LeaseLost or StoreUnreachable from an earlier sending."""
@@ -44,12 +44,13 @@ class Voice:
         if self._sending is not None and self._sending.done():
             self._sending.result()
             self._sending = None
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send_all(), name="voice")
+        if self._sending is None and self._gathering is None:
+            self._gather()
 
     async def rest(self) -> list[OutputEvent]:
         """What was not sent yet, as soon as what is being sent has arrived; the answer is complete."""
-        self._complete.set()
+        self._is_complete = True
+        self._stop_gathering()
         if self._sending is not None:
             await self._sending
         pieces, self._pieces = self._pieces, []
@@ -57,6 +58,8 @@ class Voice:
 
     async def close(self) -> None:
         """Ends the sending, whatever came of it; of an answer that failed nothing more is said."""
+        self._is_complete = True
+        self._stop_gathering()
         if self._sending is None:
             return
         self._sending.cancel()
@@ -64,15 +67,25 @@ class Voice:
         if not self._sending.cancelled():
             self._sending.exception()  # told to whoever emits or flushes; here it would hide why we close
 
-    async def _send_all(self) -> None:
-        """What has gathered, until nothing does: what comes while it is being sent does not wait for more."""
-        while self._pieces:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GATHER_S):
-                    await self._complete.wait()
-                    return
-            pieces, self._pieces = self._pieces, []
-            await self._service.leases.tell(self._lease, self._run.id, self._events(pieces))
+    def _gather(self) -> None:
+        """By a timer, no task: the whole of a short answer is there before it rings."""
+        self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self._send)
+
+    def _stop_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+
+    def _send(self) -> None:
+        self._gathering = None
+        self._sending = asyncio.create_task(self._send_gathered(), name="voice")
+
+    async def _send_gathered(self) -> None:
+        """What has gathered; what comes while it is being sent gathers again."""
+        pieces, self._pieces = self._pieces, []
+        await self._service.leases.tell(self._lease, self._run.id, self._events(pieces))
+        if self._pieces and not self._is_complete:
+            self._gather()
 
     def _events(self, pieces: list[Piece]) -> list[OutputEvent]:
         message = piece_of(

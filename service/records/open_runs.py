@@ -1,4 +1,7 @@
-"""Open runs as records: what a worker is handed with a run, in the act that hands it out."""
+"""Open runs as records: what a worker is handed with a run, and what its model calls start from."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from service.records.agents import Agent
 from service.records.base import Record
@@ -41,3 +44,24 @@ class OpenRun(Record):
     """Somebody asked for its end before this worker had it."""
     spent: Spent | None = None
     """The budget that leaves no room for another model call."""
+
+
+class Opening(NamedTuple):
+    """What a run's model calls start from. It is stored before anything that the run goes on from."""
+
+    run: Run
+    """With its input, depth and agent type as they are now."""
+    prompt: str
+    seen: Mapping[str, int]
+    """block id -> the version in the prompt."""
+    message_0: Message
+    """With this prompt."""
+    leaving: Sequence[str] = ()
+    """Messages that are not in context any more."""
+
+
+class Following(NamedTuple):
+    """What its agent does after a run, handed out with the end of it."""
+
+    run: OpenRun | None
+    """None: it is idle, and the lease given back."""

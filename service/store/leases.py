@@ -7,8 +7,8 @@ from typing import Any
 from service.errors import AgentPaused, BudgetSpent, LeaseLost
 from service.records.budgets import Budget
 from service.records.messages import Message
-from service.records.open_runs import OpenRun
-from service.records.runs import Lease, OutputEvent, Ready, Run, RunError, Step, StopReason, Usage, status_of
+from service.records.open_runs import Following, Opening, OpenRun
+from service.records.runs import Lease, OutputEvent, Ready, RunError, Step, StopReason, Usage, status_of
 from service.store.budgets import limits_of, spent_of
 from service.store.client import Reply, StoreClient
 from service.store.keys import key
@@ -33,6 +33,20 @@ def _messages(messages: Sequence[Message]) -> str:
         for message in messages
     ]
     return json.dumps(rows, ensure_ascii=False)
+
+
+def _opening(opening: Opening) -> tuple[str | int, ...]:
+    """What a run starts from, behind the versions of its blocks, as opening.lua takes it."""
+    run, message_0 = opening.run, opening.message_0
+    return (
+        opening.prompt,
+        json.dumps([message.model_dump(exclude_defaults=True) for message in run.messages]),
+        run.depth,
+        message_0.id,
+        body_of(message_0, stamped=True),
+        run.agent_type or "",
+        json.dumps(list(opening.leaving)),
+    )
 
 
 def _events(events: Sequence[OutputEvent]) -> list[str]:
@@ -98,38 +112,10 @@ class LeaseStore:
         )
         return to_open_run(_fenced(reply, lease))
 
-    async def open_run(
-        self,
-        lease: Lease,
-        run: Run,
-        prompt: str,
-        seen: Mapping[str, int],
-        message_0: Message,
-        leaving: Sequence[str] = (),
-    ) -> None:
-        """Stores the prompt, the versions of its blocks, what is known of the run now, and message 0.
-
-        `leaving`: messages that are not in context any more.
-        """
-        messages = json.dumps([message.model_dump(exclude_defaults=True) for message in run.messages])
-        _fenced(
-            await self._store.run(
-                "run_open",
-                lease.workspace,
-                lease.agent_id,
-                lease.generation,
-                run.id,
-                prompt,
-                json.dumps(dict(seen)),
-                messages,
-                run.depth,
-                message_0.id,
-                body_of(message_0, stamped=True),
-                run.agent_type or "",
-                json.dumps(list(leaving)),
-            ),
-            lease,
-        )
+    async def open_run(self, lease: Lease, opening: Opening) -> None:
+        at = (lease.workspace, lease.agent_id, lease.generation, opening.run.id)
+        seen = json.dumps(dict(opening.seen))
+        _fenced(await self._store.run("run_open", *at, seen, *_opening(opening)), lease)
 
     async def add_note(
         self, lease: Lease, run_id: str, note: Mapping[str, object], seen: Mapping[str, int]
@@ -180,12 +166,15 @@ class LeaseStore:
         error: RunError | None = None,
         only_noted: bool = False,
         unsaid: Sequence[OutputEvent] = (),
-    ) -> list[Ready]:
+        opening: Opening | None = None,
+        hand_on: bool = False,
+    ) -> tuple[list[Ready], Following | None]:
         """A whole step with its messages, and the end of its run if there is a stop reason.
 
         `only_noted`: the reason is kept, and the run goes on until it is finished. `unsaid`: is told first.
-        Gives back the agents that waited for this end. Raises AgentPaused, BudgetSpent where the run
-        goes no further.
+        `opening`: is stored first. `hand_on`: a run that ends is followed by the next one in the same act.
+        Gives back the agents that waited for this end, and what follows. Raises AgentPaused, BudgetSpent
+        where the run goes no further.
         """
         stamped = step.created_at > 0
         reply = _fenced(
@@ -211,6 +200,9 @@ class LeaseStore:
                 1 if step.answers is None else 0,
                 *self._limits,
                 self._approval_ms,
+                "1" if hand_on else "",
+                self._run_tries,
+                *(("",) if opening is None else ("1", *_opening(opening))),
                 *_events(unsaid),
             ),
             lease,
@@ -219,7 +211,7 @@ class LeaseStore:
             raise BudgetSpent(spent_of(reply[1:]).told())
         if reply[0] == "paused":
             raise AgentPaused(lease.agent_id)
-        return woken(reply)
+        return woken(reply[1:]), Following(to_open_run(reply[1])) if reply[1] else None
 
     async def compact(
         self,

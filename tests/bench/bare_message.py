@@ -1,8 +1,9 @@
 """Bare message: the floor of an answer: its scripts through the same client, one by one, and one doorbell.
 
-Send, a push that wakes who waits for it, acquire, store the answer, finish: what a message was seen to send
-to the store, ready made, under new ids each time, for agents of a workspace that nobody else looks at. What
-the store answers is not decoded. All in one process: no other is waited for.
+Send, a push that wakes who waits for it, acquire, store the answer, finish: made from what a message was seen
+to send to the store, under new ids each time, for agents of a workspace that nobody else looks at. A worker
+acquires with its claim and finishes with the answer; here each is a script of its own, and does nothing else.
+What the store answers is not decoded. All in one process: no other is waited for.
 """
 
 import asyncio
@@ -26,7 +27,9 @@ FLOOR_IS = "its 4 scripts and a doorbell"
 _BARE_WS, _BARE_QUEUE = "bare", "bare:jobs"
 """The queue of these jobs is one that no worker looks at."""
 _BELL = "bare:bell"
-_WAYS = ("message_send", "step_store", "run_next")
+_WAYS = ("message_send", "step_store")
+_STORE_ALONE = 24
+"""So many words of step_store tell of the step alone."""
 _MESSAGES_EACH = 10
 _REST_S = 0.3
 """After an answer its worker is still about to end the run."""
@@ -43,7 +46,8 @@ async def bare_message(
     async with commands(machine.socket) as heard:
         await send()
         await asyncio.sleep(_REST_S)
-    await machine.redis.script_load(load("lease_take").source)
+    for name in ("lease_take", "run_next"):
+        await machine.redis.script_load(load(name).source)
     names = {load(name).sha.encode(): name for name in _WAYS}
     seen = {names[words[1]]: words for words in heard.scripts if words[1] in names}
     waiting: Redis = Redis(connection_pool=pool_of(machine.url, 1, texts=False))
@@ -86,14 +90,19 @@ class _Bare:
             self._agent = (await self._machine.agent(ws=_BARE_WS)).id.encode()
         self._sent += 1
         generation = b"%d" % ((self._sent - 1) % _MESSAGES_EACH + 1)
-        send, store, end = (self._renewed(way, self._seen[way], generation) for way in _WAYS)
-        return [send, self._take(generation), store, end]
+        send, store = (self._renewed(way, self._seen[way], generation) for way in _WAYS)
+        worker, ms, *limits = (str(term).encode() for term in self._machine.service.leases.terms("bare"))
+        take = self._alone("lease_take", generation, worker, ms, *limits)
+        return [
+            send,
+            take,
+            [*store[:_STORE_ALONE], b"", b"", b""],
+            self._alone("run_next", generation, *limits),
+        ]
 
-    def _take(self, generation: bytes) -> Words:
-        """The lease alone: a worker takes it along with its claim."""
-        terms = [str(term).encode() for term in self._machine.service.leases.terms("bare")]
+    def _alone(self, way: str, generation: bytes, *words: bytes) -> Words:
         meta = key(_BARE_WS, "meta").encode()
-        return [b"EVALSHA", load("lease_take").sha.encode(), b"1", meta, self._agent, generation, *terms]
+        return [b"EVALSHA", load(way).sha.encode(), b"1", meta, self._agent, generation, *words]
 
     def _renewed(self, way: str, words: Words, generation: bytes) -> Words:
         """The same command about another message: of another agent, and each id in it a new one."""

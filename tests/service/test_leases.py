@@ -4,6 +4,7 @@ import pytest
 
 from service.queue import QUEUE
 from service.records.messages import Message
+from service.records.open_runs import Opening
 from service.records.runs import Lease, Run, Step, Usage
 from tests.store.team import WS, Team
 
@@ -89,6 +90,6 @@ async def test_a_run_is_opened_and_ended_through_the_room(team: Team) -> None:
     lease, run = await held(team)
     leases = team.service.leases
     message_0 = (await team.service.messages.context(WS, lease.agent_id))[0]
-    await leases.open_run(lease, run, "prompt", {}, message_0)
+    await leases.open_run(lease, Opening(run, "prompt", {}, message_0))
     await leases.finish(lease, run.id, "cancelled")
     assert (await team.service.runs.read(WS, run.id)).status == "cancelled"

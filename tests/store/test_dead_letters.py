@@ -8,7 +8,7 @@ from service.errors import Invalid, NotFound, PendingApproval
 from service.records.agents import Agent
 from service.records.base import Page
 from service.records.messages import NewMessage
-from service.records.open_runs import OpenRun
+from service.records.open_runs import Opening, OpenRun
 from service.records.runs import Lease, Run, RunError, RunOptions, Step, Usage
 from service.store.keys import key
 from service.store.leases import LeaseStore
@@ -139,7 +139,7 @@ async def test_one_that_was_opened_has_its_message_instead(team: Team) -> None:
     lease, open_run = await team.working(agent)
     [message_0] = await team.service.messages.context(WS, agent.id)
     told = open_run.run.model_copy(update={"messages": [NewMessage(content="Blocks have changed.")]})
-    await team.leases.open_run(lease, told, "p", {}, message_0)
+    await team.leases.open_run(lease, Opening(told, "p", {}, message_0))
     await team.redis.hset(key(WS, "run", told.id), mapping={"causes": "[]", "over": "0"})  # type: ignore[misc]
     await team.leases.finish(lease, told.id, "error", ERROR)
     assert "causes" not in await team.store.hash(key(WS, "run", told.id))

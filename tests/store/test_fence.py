@@ -9,6 +9,7 @@ import service.store
 from service.errors import LeaseLost, NotFound
 from service.records.blocks import Author, Block, BlockFields, Edit
 from service.records.messages import Message
+from service.records.open_runs import Opening
 from service.records.runs import Lease, OutputEvent, Run, Step, Usage
 from tests.store.team import ALICE, WS, Team
 
@@ -56,7 +57,7 @@ ACTS: dict[str, Act] = {
     "block_attach (detach)": detach,
     "lease_return": lambda team, lease, run, block: team.leases.give_back(lease),
     "run_next": lambda team, lease, run, block: team.leases.next_run(lease),
-    "run_open": lambda team, lease, run, block: team.leases.open_run(lease, run, "p", {}, MESSAGE),
+    "run_open": lambda team, lease, run, block: team.leases.open_run(lease, Opening(run, "p", {}, MESSAGE)),
     "run_note": lambda team, lease, run, block: team.leases.add_note(lease, run.id, {}, {}),
     "step_answer": lambda team, lease, run, block: team.leases.store_answer(lease, STEP),
     "step_store": store_step,

@@ -9,6 +9,7 @@ from service.records.agents import Agent
 from service.records.base import Page
 from service.records.blocks import Author, Block, Edit
 from service.records.messages import Message, NewMessage
+from service.records.open_runs import Opening
 from service.records.runs import ModelReply, RunOptions, Step, Usage
 from service.settings import Settings
 from service.store import scripts
@@ -52,7 +53,7 @@ async def one_run(team: Team, agent: Agent, block: Block, number: int) -> None:
     run = open_run.run
     assert run.id == sent.id
     [message_0, *_] = await service.messages.context(WS, agent.id)
-    await service.leases.open_run(lease, run, "A prompt. " * 50, {block.id: 1}, message_0)
+    await service.leases.open_run(lease, Opening(run, "A prompt. " * 50, {block.id: 1}, message_0))
     reply = ModelReply(text="It is done. " * 10, finish="stop")
     step = Step(id=f"step-{number}", run_id=run.id, agent_id=agent.id, index=0, created_at=0, reply=reply)
     await service.leases.store_answer(lease, step)

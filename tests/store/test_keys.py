@@ -12,6 +12,7 @@ from service.records.blocks import Author, BlockFields, BlockQuery, Edit
 from service.records.budgets import Budget
 from service.records.identities import IdentityFields, IdentityQuery
 from service.records.messages import Message, NewMessage
+from service.records.open_runs import Opening
 from service.records.questions import Question
 from service.records.runs import RunOptions, Step, Usage, When
 from service.records.tools import ToolFields, ToolRequest
@@ -58,7 +59,7 @@ async def one_of_everything(team: Team) -> set[str]:
     lease, open_run = await team.working(agent)
     run = open_run.run
     message = (await service.messages.context(WS, agent.id))[0]
-    await service.leases.open_run(lease, run, "prompt", {block.id: 1}, message)
+    await service.leases.open_run(lease, Opening(run, "prompt", {block.id: 1}, message))
     author = Author(agent_id=agent.id, run_id=run.id)
     await service.blocks.edit(WS, block.id, Edit(operation="append", text="?", edit_id="r:0"), author, lease)
     step = Step(id="step-1", run_id=run.id, agent_id=agent.id, index=0, created_at=0)

@@ -3,6 +3,7 @@
 import pytest
 
 from service.errors import LeaseLost
+from service.records.open_runs import Opening
 from service.records.runs import Lease
 from service.store.keys import key
 from tests.store.team import ALICE, WS, Team
@@ -144,7 +145,7 @@ async def test_what_only_a_worker_needed_of_a_run_goes_with_its_end(team: Team) 
     lease, open_run = await team.working(agent)
     run = open_run.run
     [message_0] = await team.service.messages.context(WS, agent.id)
-    await team.leases.open_run(lease, run, "the prompt", {"block-1": 3}, message_0)
+    await team.leases.open_run(lease, Opening(run, "the prompt", {"block-1": 3}, message_0))
     await team.leases.add_note(lease, run.id, {"content": "a note"}, {"block-1": 4})
     await team.leases.finish(lease, run.id, "end_turn", None)
     left = await team.store.hash(key(WS, "run", run.id))

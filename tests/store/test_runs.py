@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from service.errors import NotFound
+from service.errors import LeaseLost, NotFound
 from service.records.base import Page
 from service.records.messages import Message
-from service.records.runs import ModelReply, RunError, RunOptions, Step, Usage
+from service.records.open_runs import Following, Opening
+from service.records.runs import ModelReply, RunError, RunOptions, Step, StopReason, Usage
 from service.store.bell import Bell
 from service.store.keys import key
 from service.store.runs import RunStore, to_run
@@ -39,7 +40,7 @@ async def test_opening_a_run_stores_what_its_calls_start_from(team: Team) -> Non
     message_0 = (await team.service.messages.context(WS, agent.id))[0]
     compiled = message_0.model_copy(update={"content": "the prompt ñ"})
     run = open_run.run.model_copy(update={"depth": 3})
-    await team.leases.open_run(lease, run, "the prompt ñ", {"block-1": 7}, compiled)
+    await team.leases.open_run(lease, Opening(run, "the prompt ñ", {"block-1": 7}, compiled))
     again = await team.leases.next_run(lease)
     assert again is not None
     assert (again.prompt, again.seen, again.run.depth) == ("the prompt ñ", {"block-1": 7}, 3)
@@ -50,7 +51,9 @@ async def test_opening_a_run_stores_what_its_calls_start_from(team: Team) -> Non
 async def test_opening_a_run_brings_back_no_message_that_is_gone(team: Team) -> None:
     agent = await team.agent()
     lease, open_run = await team.working(agent)
-    await team.leases.open_run(lease, open_run.run, "p", {}, a_message(agent.id, "message-x", "system"))
+    await team.leases.open_run(
+        lease, Opening(open_run.run, "p", {}, a_message(agent.id, "message-x", "system"))
+    )
     assert await team.service.messages.read_many(WS, agent.id, ["message-x"]) == []
 
 
@@ -117,6 +120,69 @@ async def test_a_stored_step_brings_its_messages_and_sums(team: Team, runs: RunS
     again = await team.leases.next_run(lease)
     assert again is not None
     assert (again.step_id, again.seen) == (None, {"block-1": 4})
+
+
+async def test_a_first_step_brings_what_its_run_started_from(team: Team, runs: RunStore) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    run = open_run.run.model_copy(update={"depth": 3, "agent_type": "react_agent"})
+    old = a_message(agent.id, "message-old", "user")
+    whole: dict[str, Any] = {"usage": Usage(), "context_tokens": 0, "seen": {"block-1": 4}}
+    step = a_step(run.id, agent.id)
+    message_0 = open_run.material.context[0].model_copy(update={"content": "compiled"})
+    woken = await team.leases.store_step(
+        lease,
+        step,
+        [old],
+        step_count=1,
+        stop_reason=None,
+        opening=Opening(run, "compiled", {}, message_0),
+        **whole,
+    )
+    assert woken == ([], None)
+    again = await team.leases.next_run(lease)
+    assert again is not None
+    assert (again.prompt, again.seen, again.run.depth) == ("compiled", {"block-1": 4}, 3)
+    assert (again.run.agent_type, again.run.messages) == ("react_agent", run.messages)
+    assert [one.id for one in again.material.context] == [message_0.id, "message-old"]
+    assert again.material.context[0].content == "compiled"
+    opening = Opening(run, "later", {}, message_0, ["message-old"])
+    await team.leases.store_step(lease, step, [], step_count=2, stop_reason=None, opening=opening, **whole)
+    assert [one.id for one in await team.service.messages.context(WS, agent.id)] == [message_0.id]
+
+
+async def test_what_its_agent_does_next_comes_with_the_end_of_a_run(team: Team, runs: RunStore) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    second = await team.send(agent, "second")
+    whole: dict[str, Any] = {"usage": Usage(), "context_tokens": 0, "seen": {}, "step_count": 1}
+
+    async def stored(run_id: str, stop_reason: StopReason | None, **how: Any) -> Following | None:
+        step = a_step(run_id, agent.id, f"step-{run_id}")
+        _, following = await team.leases.store_step(lease, step, [], stop_reason=stop_reason, **whole, **how)
+        return following
+
+    assert await stored(open_run.run.id, None, hand_on=True) is None
+    assert await stored(open_run.run.id, "end_turn", hand_on=True, only_noted=True) is None
+    following = await stored(open_run.run.id, "end_turn", hand_on=True)
+    assert following is not None
+    assert following.run is not None
+    assert (following.run.run.id, following.run.run.tries) == (second, 1)
+    assert [one.id for one in following.run.material.context] == [open_run.material.context[0].id]
+    assert await stored(second, "end_turn", hand_on=True) == Following(None)
+    with pytest.raises(LeaseLost):
+        await team.leases.give_back(lease)
+    assert (await runs.read(WS, second)).status == "completed"
+
+
+async def test_the_end_of_a_run_leaves_its_lease_to_whoever_asks_for_nothing(team: Team) -> None:
+    agent = await team.agent()
+    lease, open_run = await team.working(agent)
+    whole: dict[str, Any] = {"usage": Usage(), "context_tokens": 0, "seen": {}, "step_count": 1}
+    step = a_step(open_run.run.id, agent.id)
+    _, following = await team.leases.store_step(lease, step, [], stop_reason="end_turn", **whole)
+    assert following is None
+    assert await team.leases.next_run(lease) is None
 
 
 async def test_a_failed_step_without_an_answer_is_stored_too(team: Team, runs: RunStore) -> None:
@@ -282,7 +348,7 @@ async def test_opening_a_run_takes_messages_out_of_context_and_none_out_of_the_h
             stop_reason=None,
         )
     leaving = ["message-1", "message-gone"]
-    await team.leases.open_run(lease, open_run.run, "p", {}, message_0, leaving)
+    await team.leases.open_run(lease, Opening(open_run.run, "p", {}, message_0, leaving))
     context = await team.service.messages.context(WS, agent.id)
     assert [one.id for one in context] == [message_0.id, "message-2"]
     history = await team.service.messages.find(WS, agent.id, Page())

@@ -364,7 +364,6 @@ async def test_a_worker_that_dies_after_it_asked_leaves_the_agent_idle(
     killed_at(monkeypatch, bench.service.leases, "store_step", after=True)
     await dies(bench, agent)
     monkeypatch.undo()
-    await bench.take_over(agent)
     assert (await bench.state(agent))["status"] == "idle"
     assert await pending(bench, agent) is not None
 

@@ -13,6 +13,7 @@ from service.records.agents import Agent
 from service.records.blocks import BlockFields, Edit
 from service.records.ids import derived_id
 from service.records.messages import Message
+from service.records.open_runs import Opening
 from service.records.runs import Run, Step, Usage
 from tests.workers.bench import PERSON, WS, Bench, WorkerKilled, call, calls, says, told
 
@@ -176,7 +177,7 @@ async def test_before_the_run_was_opened_nothing_is_lost(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent = await bench.agent({"notes": "text"})
-    run = await bench.script(agent, says("Hello."))
+    run = await bench.script(agent, says("Hello.") | {"sleep_ms": 1})
     killed_at(monkeypatch, bench.service.leases, "open_run")
     await dies(bench, agent)
     monkeypatch.undo()
@@ -254,7 +255,7 @@ async def test_the_old_lease_can_write_nothing(bench: Bench) -> None:
     writes: list[Callable[[], Awaitable[object]]] = [
         lambda: leases.give_back(old),
         lambda: leases.next_run(old),
-        lambda: leases.open_run(old, run, "prompt", {}, message),
+        lambda: leases.open_run(old, Opening(run, "prompt", {}, message)),
         lambda: leases.add_note(old, run.id, message, {}),
         lambda: leases.store_answer(old, step),
         lambda: leases.store_step(old, run, step, [message], **sums),

@@ -1,12 +1,9 @@
 """What a running agent learns of others: one note before its next call, with the text as it is now."""
 
-import asyncio
-
 import pytest
 
 from service.errors import LeaseLost
 from tests.workers.bench import PERSON, WS, Bench, call, calls, notes_in, says
-from workers.transcript import gather
 
 pytestmark = pytest.mark.anyio
 
@@ -28,25 +25,6 @@ async def test_an_edit_by_somebody_else_is_noted_before_the_next_call(bench: Ben
     assert "<value>\nby others\n</value>" in note
     assert bench.requests[1].messages[-1].plain_text() == note
     assert bench.requests[1].system == bench.requests[0].system
-
-
-async def test_whoever_is_cut_off_as_he_gathers_leaves_no_storing_behind(bench: Bench) -> None:
-    agent = await bench.agent()
-    run = await bench.script(agent, says("never said"))
-    lease = await bench.lease(agent)
-    open_run = await bench.service.leases.next_run(lease)
-    assert open_run is not None
-    before = asyncio.all_tasks()
-    gathering = asyncio.create_task(gather(bench.service, lease, open_run))
-    for _ in range(1000):
-        if len(asyncio.all_tasks() - before) == 2:  # itself, and the storing that it began
-            break
-        await asyncio.sleep(0)
-    gathering.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(gathering, 5)
-    assert asyncio.all_tasks() == before
-    assert (await bench.service.runs.read(WS, run.id)).agent_type == agent.agent_type
 
 
 async def test_the_note_is_no_message_and_gone_with_the_run(bench: Bench) -> None:

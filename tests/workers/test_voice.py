@@ -47,11 +47,13 @@ class Wire:
 
     def __init__(self) -> None:
         self.told: list[list[str]] = []
+        self.asked = 0
         self.open = asyncio.Event()
         self.open.set()
         self.failure: Exception | None = None
 
     async def tell(self, lease: Lease, run_id: str, events: list[OutputEvent]) -> None:
+        self.asked += 1
         await self.open.wait()
         if self.failure is not None:
             raise self.failure
@@ -173,7 +175,7 @@ async def test_a_failure_to_send_is_told_to_whoever_speaks_next_and_to_nobody_tw
         await one.emit(text("Hello"))
 
     async def failed() -> bool:
-        return voices() == []
+        return wire.asked == 2 and voices() == []
 
     await wait_until("the sending failed", failed)
     with pytest.raises(type(failure)):

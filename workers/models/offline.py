@@ -24,7 +24,8 @@ NOTHING_SAID = "Nothing was said that could be summarised."
 async def hand_out(request: ModelRequest, reply: ModelReply, emit: Emit, pause_s: float = 0) -> ModelReply:
     """Emit a finished reply in pieces, `pause_s` before each; the same reply with its usage."""
     for piece in _pieces(reply):
-        await asyncio.sleep(pause_s)
+        if pause_s:
+            await asyncio.sleep(pause_s)
         await emit(piece)
     return reply.model_copy(update={"usage": _usage(request, reply), "model": request.model})
 

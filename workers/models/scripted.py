@@ -63,7 +63,8 @@ class ScriptedModel:
         if script is None:
             return await hand_out(request, ModelReply(text="No script."), emit)
         entry = _entry(script, turn)
-        await asyncio.sleep(entry.sleep_ms / 1000)
+        if entry.sleep_ms:
+            await asyncio.sleep(entry.sleep_ms / 1000)
         if entry.error is not None:
             raise ModelError(entry.error, entry.message)
         return await hand_out(request, _reply(entry, request), emit, entry.pace_ms / 1000)

@@ -23,8 +23,9 @@ local function replied(run)
   if is_waiting(asker) and redis.call('EXISTS', K.agent_awaits(asker)) == 0 then go_on(asker) end
 end
 
--- with_woken(word): a reply of this word and all that this script made go on.
-local function with_woken(word)
-  table.insert(woken, 1, word)
-  return woken
+-- with_woken(…): a reply of this and all that this script made go on.
+local function with_woken(...)
+  local reply = {...}
+  for _, word in ipairs(woken) do table.insert(reply, word) end
+  return reply
 end
