@@ -47,6 +47,7 @@ from service.toolbox import Toolbox
 log = structlog.get_logger()
 
 CONFIGURE_TRIES = 20
+TYPES_KEPT = 10_000
 POOL = re.compile(r"[a-z0-9_-]{1,40}")
 _COPIED = (
     "description",
@@ -98,6 +99,8 @@ class Agents:
         self._queue = queue
         self._pressure = pressure
         self._clock = clock
+        self._types: dict[tuple[str, str], str] = {}
+        """(workspace, agent) -> its type."""
 
     async def create(self, ws: str, new: NewAgent, by: Author, *, agent_id: str | None = None) -> Agent:
         """A new agent with everything it was asked for, or an error and nothing.
@@ -142,8 +145,15 @@ class Agents:
         return (await self._store.read_with_rev(ws, agent_id))[0]
 
     async def type_of(self, ws: str, agent_id: str) -> str | None:
-        """Its type alone, which costs a fraction of reading it; None for an agent that does not exist."""
-        return await self._store.type_of(ws, agent_id)
+        """Its type alone, which never changes and is read once; None for an agent that was never there."""
+        if (known := self._types.get((ws, agent_id))) is not None:
+            return known
+        found = await self._store.type_of(ws, agent_id)
+        if found is not None:
+            if len(self._types) >= TYPES_KEPT:
+                self._types.clear()
+            self._types[ws, agent_id] = found
+        return found
 
     async def read_many(self, ws: str, agent_ids: Sequence[str]) -> list[Agent]:
         """Those of the agents that exist, in order."""

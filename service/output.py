@@ -44,18 +44,21 @@ class Output:
         if ended and await self._store.newest(key(ws, "run_output", run_id)) is None:
             raise Expired(f"the stream of run {run_id} is no longer kept; read its messages instead")
 
-    async def follow(self, ws: str, run_id: str, after: int = 0) -> AsyncIterator[OutputEvent | None]:
-        """Every event after a seq, once and in order, `end` last. None: nothing happened for a while."""
+    async def follow(self, ws: str, run_id: str, after: int = 0) -> AsyncIterator[list[OutputEvent]]:
+        """Every event after a seq, once and in order, `end` last, those together that are there together.
+
+        An empty list: nothing happened for a while.
+        """
         stream, ended = key(ws, "run_output", run_id), False
         async with self._bell.listen(key(ws, "output"), run_id) as rings:
             while True:
                 found, run = await self._runs.output(ws, run_id, after, READ_MOST, ended=ended)
-                for event in found:
-                    after = event.seq
-                    if event.kind == "end":
-                        yield event.model_copy(update={"run": run})
+                if found:
+                    after = found[-1].seq
+                    if found[-1].kind == "end":
+                        yield [*found[:-1], found[-1].model_copy(update={"run": run})]
                         return
-                    yield event
+                    yield found
                 if len(found) == READ_MOST:
                     continue
                 heard = await _rung(rings)
@@ -64,9 +67,9 @@ class Output:
                     continue
                 run = await self._runs.read(ws, run_id)
                 if run.status in ("created", "running"):
-                    yield None
+                    yield []
                 elif not await self._store.entries(stream, after=f"({after}-0", limit=1):
-                    yield OutputEvent(seq=after + 1, kind="end", run=run)
+                    yield [OutputEvent(seq=after + 1, kind="end", run=run)]
                     return
 
 

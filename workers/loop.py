@@ -6,12 +6,11 @@ not asked for again, an effect that was had is not had twice.
 Elsewhere: what a step is (steps.py).
 """
 
-import asyncio
-
 import structlog
 
 from service.bootstrap import Service
 from service.errors import AgentPaused, BudgetSpent, Invalid, UnknownModel
+from service.interruption import interrupted_by
 from service.records.open_runs import Following, OpenRun
 from service.records.runs import Lease, Run, RunError, Step, StopReason, status_of
 from workers.approvals import answering, request_answered, unfinished
@@ -106,25 +105,12 @@ class Loop:
         self, lease: Lease, open_run: OpenRun, hand_on: bool
     ) -> Following | None:
         """Steps that end where they are as soon as somebody asks for it."""
-        run = open_run.run
-        steps = asyncio.create_task(self._steps(lease, open_run, hand_on))
-        stopping: asyncio.Task[None] | None = None
-        try:
-            await asyncio.sleep(0)  # they go first
-            stopping = asyncio.create_task(self._service.runs.cancelled(lease.workspace, run.id))
-            await asyncio.wait({steps, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not steps.done() and stopping.exception() is None:
-                steps.cancel()
-                await asyncio.wait({steps})
-                await self._cut_off(lease, run.id, "cancelled")
-                log.info("run.cancelled")
-                return None
-            return await steps
-        finally:
-            begun = {steps} if stopping is None else {steps, stopping}
-            for task in begun:
-                task.cancel()
-            await asyncio.wait(begun)
+        run_id = open_run.run.id
+        with interrupted_by(self._service.runs.cancelled(lease.workspace, run_id)):
+            return await self._steps(lease, open_run, hand_on)
+        await self._cut_off(lease, run_id, "cancelled")
+        log.info("run.cancelled")
+        return None
 
     async def _cut_off(
         self, lease: Lease, run_id: str, stop: StopReason, error: RunError | None = None

@@ -5,7 +5,6 @@ a query parameter that holds a list repeats its key (`?tags=a&tags=b`). Whatever
 not fit raises Malformed, which names each field.
 """
 
-import asyncio
 import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from service.bootstrap import Service
 from service.errors import Invalid
 from service.http.endings import Ending
 from service.http.errors import ClientGone, NotJson, TooLarge, malformed
+from service.interruption import interrupted_by
 from service.records.base import DEFAULT_WORKSPACE
 from service.records.blocks import Author
 from service.records.tokens import Token
@@ -60,21 +60,13 @@ class Call(Generic[Query, Body]):
 
     async def while_connected(self, work: Awaitable[Result]) -> Result:
         """The work's result; if the client leaves first, the waiting (never the run) is given up."""
-        task = asyncio.ensure_future(work)
-        left = asyncio.ensure_future(_left(self.receive))
-        try:
-            await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise ClientGone
-        finally:
-            left.cancel()
-            task.cancel()
-            if not task.done():
-                await asyncio.gather(left, task, return_exceptions=True)
-        return task.result()
+        with interrupted_by(left(self.receive)):
+            return await work
+        raise ClientGone
 
 
-async def _left(receive: Receive) -> None:
+async def left(receive: Receive) -> None:
+    """Returns when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

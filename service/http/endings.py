@@ -1,6 +1,7 @@
 """Endings: when and why an answer that has no end of its own is ended by us."""
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 from service.access import Tokens
@@ -23,16 +24,19 @@ class Ending:
         self._tokens = tokens
         self._permit = permit
 
-    async def wait(self) -> str:
-        """Until it comes; why, in words."""
-        stopping = asyncio.ensure_future((self._stopping or asyncio.Event()).wait())
-        waited: list[asyncio.Future[Any]] = [stopping]
+    def ways(self) -> list[Coroutine[Any, Any, str]]:
+        """Each way in which it may come, to be waited for; why it came, in words."""
+        ways = [self._stopped()] if self._stopping is not None else []
         if self._tokens is not None and self._permit is not None:
-            waited.append(asyncio.ensure_future(self._tokens.over(self._permit)))
-        try:
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            return STOPPING if stopping.done() else NO_LEAVE
-        finally:
-            for future in waited:
-                future.cancel()
-            await asyncio.gather(*waited, return_exceptions=True)
+            ways.append(self._over(self._tokens, self._permit))
+        return ways
+
+    async def _stopped(self) -> str:
+        assert self._stopping is not None
+        await self._stopping.wait()
+        return STOPPING
+
+    @staticmethod
+    async def _over(tokens: Tokens, permit: Permit) -> str:
+        await tokens.over(permit)
+        return NO_LEAVE

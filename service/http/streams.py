@@ -17,15 +17,16 @@ from uuid import uuid4
 
 import structlog
 from pydantic_core import to_json
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from service.errors import NotFound, PendingApproval, StoreUnreachable
-from service.http.calls import Call
+from service.http.calls import Call, left
 from service.http.endings import Ending
 from service.http.schemas.runs import StopReasonTold, stop_told, usage_told
 from service.http.schemas.stream import SEQS_PER_EVENT, ErrorTold, Ping, Renderer
 from service.http.schemas.transcript import View
+from service.interruption import interrupted_by
 from service.records.runs import OutputEvent, Run, RunError
 
 log = structlog.get_logger()
@@ -36,10 +37,11 @@ SILENT_S = 1800.0
 STUCK_S = 600.0
 """A client that takes nothing for so long is given up."""
 DONE = b"data: [DONE]\n\n"
-HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+_IS_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
-class EventStream(StreamingResponse):
+class EventStream(Response):
     """Server-sent events; when the client leaves, what makes them is closed at once.
 
     When this process stops or the client's token ends (`ending`) it is closed too; `last_words` of the
@@ -52,16 +54,35 @@ class EventStream(StreamingResponse):
         ending: Ending,
         last_words: Callable[[str], bytes] = lambda _: b"",
     ) -> None:
-        super().__init__(_until(ending, events, last_words), headers=HEADERS, media_type="text/event-stream")
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = [_IS_STREAM, *_HEADERS]
         self._events = events
+        self._ending = ending
+        self._last_words = last_words
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = cast(AsyncGenerator[bytes, None], self.body_iterator)
         try:
-            async with aclosing(self._events), aclosing(body), _InTime(send) as sending:
-                await super().__call__(scope, receive, sending)
+            async with aclosing(self._events), _InTime(send) as sending:
+                await self._send(receive, sending)
         except TimeoutError:
             log.warning("stream.stuck", path=scope["path"])
+
+    async def _send(self, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        with interrupted_by(left(receive), *self._ending.ways()) as interruption:
+            async for event in self._events:
+                await send(_body(event))
+                await asyncio.sleep(0)  # an interruption is heard of though neither side ever pauses
+        if interruption.happened and interruption.why is None:
+            return
+        if interruption.happened:
+            await send(_body(self._last_words(str(interruption.why))))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _body(event: bytes) -> Message:
+    return {"type": "http.response.body", "body": event, "more_body": True}
 
 
 class _InTime:
@@ -97,38 +118,6 @@ class _InTime:
             self._timer = loop.call_later(STUCK_S / 4, self._look)
 
 
-async def _until(
-    ending: Ending, events: AsyncGenerator[bytes, None], last_words: Callable[[str], bytes]
-) -> AsyncGenerator[bytes, None]:
-    """The events, cut short by the ending."""
-    following: asyncio.Task[bytes | None] | None = None
-    ended = asyncio.ensure_future(ending.wait())
-
-    def cut(_: object) -> None:
-        if following is not None:
-            following.cancel()
-
-    ended.add_done_callback(cut)
-    try:
-        while not ended.done():  # looked at each time: a stream that never pauses is to end too
-            following = asyncio.ensure_future(anext(events, None))
-            try:
-                event = await following
-            except asyncio.CancelledError:
-                if not ended.done() or cast("asyncio.Task[Any]", asyncio.current_task()).cancelling():
-                    raise
-                break
-            if event is None:
-                return
-            yield event
-        yield last_words(ended.result())
-    finally:
-        begun = [future for future in (ended, following) if future is not None]
-        for future in begun:
-            future.cancel()
-        await asyncio.gather(*begun, return_exceptions=True)
-
-
 def stream_of(
     call: Call[Any, Any],
     run: Run,
@@ -149,7 +138,9 @@ def refusal_of_stream(refusal: PendingApproval) -> Response:
     stop = StopReasonTold(stop_reason="error")
     told = ErrorTold(run_id=refusal.run_id, error_type="internal_error", message=str(refusal))
     words = _data(stop.model_dump()) + b"event: error\n" + _data(told.model_dump()) + DONE
-    return Response(words, headers=HEADERS, media_type="text/event-stream")
+    answer = Response(words, media_type="text/event-stream")
+    answer.raw_headers += _HEADERS
+    return answer
 
 
 class _Silent(Exception):
@@ -183,12 +174,16 @@ class _Feed:
             if self._pings:
                 yield self._ping()
             run: Run | None = None
-            async with aclosing(cast(AsyncGenerator[OutputEvent | None, None], following)) as feed:
-                async for event in feed:
-                    for told in self._told(event):
-                        yield told
-                    run = None if event is None else event.run
-            yield self._ended(run or await self._call.service.runs.read(self._call.ws, self._run.id))
+            last: list[bytes] = []
+            async with aclosing(cast(AsyncGenerator[list[OutputEvent], None], following)) as feed:
+                async for found in feed:
+                    told = self._told(found)
+                    if found and found[-1].kind == "end":
+                        run, last = found[-1].run, told
+                    elif told:
+                        yield b"".join(told)
+            run = run or await self._call.service.runs.read(self._call.ws, self._run.id)
+            yield b"".join([*last, self._ended(run)])
         except (StoreUnreachable, NotFound) as failure:
             log.warning("stream.ended", workspace=self._call.ws, run_id=self._run.id, error=str(failure))
             yield self.broken_off("the run cannot be read at the moment")
@@ -204,14 +199,14 @@ class _Feed:
         stop = StopReasonTold(stop_reason="error")
         return _data(stop.model_dump()) + self._error(RunError(type="stream_incomplete", message=text)) + DONE
 
-    def _told(self, event: OutputEvent | None) -> list[bytes]:
-        """What an event shows as; a ping where it is time for one."""
+    def _told(self, found: list[OutputEvent]) -> list[bytes]:
+        """What events that were found together show as; a ping where it is time for one."""
         now = monotonic()
-        if event is not None:
+        if found:
             self._heard_at = now
         elif now - self._heard_at >= SILENT_S:
             raise _Silent
-        told = [] if event is None else self._objects(event)
+        told = [shown for event in found for shown in self._objects(event)]
         if not told and self._pings and now - self._told_at >= PING_S:
             told = [self._ping()]
         if told:

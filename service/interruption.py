@@ -1,0 +1,58 @@
+"""Interruption: work that ends where it is as soon as something else happens.
+
+    with interrupted_by(the_client_leaves(), the_server_stops()) as interruption:
+        await work()
+    if interruption.happened: …
+
+As `asyncio.timeout` has it, with other things than a time: the work stays in the task that began it, and
+what it raises is raised as ever.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, cast
+
+
+class Interruption:
+    """What may cut a block short: whatever of `events` returns first. One that raises does not."""
+
+    def __init__(self, events: tuple[Coroutine[Any, Any, object], ...]) -> None:
+        self._events = events
+        self._watching: list[asyncio.Task[object]] = []
+        self.happened = False
+        self.why: object = None
+        """What the event gave that did it."""
+
+    def __enter__(self) -> "Interruption":
+        self._task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._cancelling = self._task.cancelling()
+        for event in self._events:
+            watching = asyncio.create_task(event)
+            watching.add_done_callback(self._cut)
+            self._watching.append(watching)
+        return self
+
+    def _cut(self, watching: "asyncio.Task[object]") -> None:
+        if watching.cancelled() or watching.exception() is not None or self.happened:
+            return
+        self.happened, self.why = True, watching.result()
+        self._task.cancel()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        for watching in self._watching:
+            watching.remove_done_callback(self._cut)
+            if watching.done():
+                watching.cancelled() or watching.exception()
+            watching.cancel()
+        if not self.happened:
+            return False
+        # Whoever else cancelled the task meanwhile still has to be obeyed.
+        return self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError)
+
+
+def interrupted_by(*events: Coroutine[Any, Any, object]) -> Interruption:
+    """For a `with` around what is to end early; every event is a task for as long as that goes on."""
+    return Interruption(events)

@@ -1,0 +1,90 @@
+"""Work that something else may cut short: it ends there, and whatever else befalls it stays as it is."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from service.interruption import Interruption, interrupted_by
+
+pytestmark = pytest.mark.anyio
+
+
+async def at_once(word: str = "now") -> str:
+    return word
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+async def breaks() -> None:
+    raise RuntimeError("it broke")
+
+
+async def worked(*events: Coroutine[Any, Any, object], turns: int = 5) -> tuple[Interruption, bool]:
+    """An interruption, and whether the work came to its end."""
+    done = False
+    with interrupted_by(*events) as interruption:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        done = True
+    return interruption, done
+
+
+async def cut_by(event: asyncio.Event) -> None:
+    with interrupted_by(event.wait()):
+        await never()
+
+
+async def test_work_that_nothing_befalls_is_done(anyio_backend: str) -> None:
+    before = asyncio.all_tasks()
+    interruption, done = await worked(never(), never())
+    assert (done, interruption.happened, interruption.why) == (True, False, None)
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
+async def test_what_happens_first_cuts_it_short_and_says_why() -> None:
+    before = asyncio.all_tasks()
+    interruption, done = await worked(never(), at_once("first"), at_once("second"))
+    assert (done, interruption.happened, interruption.why) == (False, True, "first")
+    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
+async def test_an_event_that_breaks_cuts_nothing_short() -> None:
+    interruption, done = await worked(breaks())
+    assert (done, interruption.happened) == (True, False)
+
+
+async def test_what_the_work_raises_is_raised() -> None:
+    with pytest.raises(RuntimeError, match="it broke"), interrupted_by(never()):
+        await breaks()
+
+
+async def test_work_that_is_done_before_it_pauses_is_done() -> None:
+    assert (await worked(at_once(), turns=0))[1]
+
+
+async def test_whoever_cancels_it_meanwhile_is_obeyed() -> None:
+    """Before the interruption comes, at the same moment, and where one lies within another."""
+    ends: list[bool] = []
+    for turns in range(1, 5):
+        happens = asyncio.Event()
+        task = asyncio.create_task(cut_by(happens))
+        await asyncio.sleep(0)
+        happens.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        ends.append(task.cancelled())
+    assert ends == sorted(ends, reverse=True)
+    assert set(ends) == {True, False}
+    outer = interrupted_by(at_once("outer"))
+    with outer, interrupted_by(never()) as inner:
+        await never()
+    assert (outer.why, inner.happened) == ("outer", False)
