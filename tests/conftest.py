@@ -19,7 +19,10 @@ from service.queue import PREFIXES
 from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.queue import QueueStore
+from tests.fakes import let_fakes_be_asked
 from tests.store.team import Team
+
+let_fakes_be_asked()
 
 
 @pytest.fixture(scope="session")

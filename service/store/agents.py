@@ -49,8 +49,8 @@ async def read_agents(store: StoreClient, ws: str, agent_ids: Sequence[str]) -> 
     """Those of the agents that exist, in order."""
     if not agent_ids:
         return []
-    commands = [("HGETALL", key(ws, "agent", id)) for id in agent_ids]
-    commands += [("ZRANGE", key(ws, "agent_context", id)) for id in agent_ids]
+    commands: list[tuple[str | int, ...]] = [("HGETALL", key(ws, "agent", id)) for id in agent_ids]
+    commands += [("ZRANGE", key(ws, "agent_context", id), 0, -1) for id in agent_ids]
     found = await store.together(commands)
     pairs = zip(found[: len(agent_ids)], found[len(agent_ids) :], strict=True)
     return [to_agent(hash, context) for hash, context in pairs if hash]
@@ -127,7 +127,7 @@ class AgentStore:
     async def read_with_rev(self, ws: str, agent_id: str) -> tuple[Agent, str]:
         """The agent, and the number that an update must still find."""
         hash, context = await self._store.together(
-            [("HGETALL", key(ws, "agent", agent_id)), ("ZRANGE", key(ws, "agent_context", agent_id))]
+            [("HGETALL", key(ws, "agent", agent_id)), ("ZRANGE", key(ws, "agent_context", agent_id), 0, -1)]
         )
         if not hash:
             raise NotFound("agent", agent_id)

@@ -9,16 +9,13 @@ PATIENCE_S: then it does not count any more.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
 from copy import copy
 from time import monotonic
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
-from redis.exceptions import DataError
+from redis.asyncio.connection import ConnectionPool
 
-Command = Callable[[Any], Any]
-"""Makes its call on what it is given: the client, or a pipeline of it."""
+from service.store.connections import Words, ask
 
 
 class Lines(NamedTuple):
@@ -35,14 +32,14 @@ WRITING = Lines(4, 8)
 answers of a batch come when the store has carried out the last of it."""
 PATIENCE_S = 0.1
 
-_Waiting = tuple[Command, asyncio.Future[Any]]
+_Waiting = tuple[Words, asyncio.Future[Any]]
 
 
 class Batches:
     """The commands of one client, which may be used in one event loop."""
 
-    def __init__(self, redis: "Redis", lines: Lines) -> None:
-        self._redis = redis
+    def __init__(self, pool: "ConnectionPool", lines: Lines) -> None:
+        self._pool = pool
         self._lines = lines
         self._began: dict[int, float] = {}
         """Of each line that is taken: since when, on the monotonic clock."""
@@ -51,19 +48,22 @@ class Batches:
         self._look: asyncio.TimerHandle | None = None
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def send(self, command: Command) -> Any:
-        """The command's answer; raises what it raises alone."""
+    async def send(self, *words: str | bytes | int | float) -> Any:
+        """The command's answer; raises what it is refused with, or what broke its connection."""
         if self._waiting or not self._is_one_free():
             answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            self._waiting.append((command, answer))
+            self._waiting.append((words, answer))
             self._send_waiting()
             return await answer
         line = self._take()
         try:
-            return await command(self._redis)
+            [found] = await ask(self._pool, [words])
         finally:
             del self._began[line]
             self._send_waiting()
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def _is_one_free(self) -> bool:
         """Those that have been taken for too long do not count."""
@@ -93,51 +93,38 @@ class Batches:
 
     async def _send_batch(self, line: int) -> None:
         try:
-            most = self._lines.most
-            batch, self._waiting = self._waiting[:most], self._waiting[most:]
-            if batch:
-                await self._send_together(batch)
+            await self._send_together()
         finally:
             del self._began[line]
             self._send_waiting()
 
-    async def _send_together(self, batch: Sequence[_Waiting]) -> None:
-        pipe = self._redis.pipeline(transaction=False)
-        sent: Sequence[_Waiting] = batch
+    async def _send_together(self) -> None:
+        if not self._waiting:
+            return
+        # The connection first, as it may take a while: whoever stops waiting meanwhile has sent nothing.
+        batch: list[_Waiting] = []
         try:
-            # First, as it may take a while: whoever stops waiting meanwhile has sent nothing.
-            pipe.connection = await self._redis.connection_pool.get_connection()
-            sent = [one for one in batch if _is_made(one, pipe)]
-            found = await pipe.execute(raise_on_error=False)
-        except (DataError, UnicodeEncodeError) as error:  # one cannot be put on the wire: none was sent
-            if len(sent) > 1:
-                for one in sent:
-                    await self._send_together([one])
-                return
-            found = [error]
+            connection: Any = await self._pool.get_connection()
+            try:
+                batch = self._next()
+                found = await connection.ask([words for words, _ in batch])
+            finally:
+                await self._pool.release(connection)
         except Exception as error:  # noqa: BLE001, everybody who waits is told
-            found = [copy(error) for _ in sent]
+            batch = batch or self._next()
+            found = [copy(error) for _ in batch]
         except BaseException:  # the event loop ends
-            for _, answer in batch:
+            for _, answer in batch or self._next():
                 answer.cancel()
             raise
-        finally:
-            await pipe.reset()  # type: ignore[no-untyped-call]
-        for (_, answer), reply in zip(sent, found, strict=True):
+        for (_, answer), reply in zip(batch, found, strict=True):
             _tell(answer, reply)
 
-
-def _is_made(waiting: _Waiting, pipe: Any) -> bool:
-    """Puts a command into the pipeline, if somebody waits for it, and if it is one."""
-    command, answer = waiting
-    if answer.done():
-        return False
-    try:
-        command(pipe)
-    except Exception as error:  # noqa: BLE001, whoever gave it is told
-        answer.set_exception(error)
-        return False
-    return True
+    def _next(self) -> list[_Waiting]:
+        """Those that go together now; whoever does not wait any more is none of them."""
+        waiting = [one for one in self._waiting if not one[1].done()]
+        self._waiting = waiting[self._lines.most :]
+        return waiting[: self._lines.most]
 
 
 def _tell(answer: "asyncio.Future[Any]", reply: object) -> None:

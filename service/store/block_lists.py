@@ -68,7 +68,12 @@ class BlockLists:
             return set()
         found = await self._store.together(
             [
-                ("ZINTERCARD", key(ws, "block_agents", block), key(ws, "agents_filed", f"{shelf}tag:{tag}"))
+                (
+                    "ZINTERCARD",
+                    2,
+                    key(ws, "block_agents", block),
+                    key(ws, "agents_filed", f"{shelf}tag:{tag}"),
+                )
                 for block, tag, shelf in asked
             ]
         )

@@ -13,12 +13,13 @@ socket_timeout: with one, it loses a cancellation that comes in a command. TCP a
 notice a machine that is gone after minutes, and a server that is stopped never.
 
 Every command takes a connection from the pool, so that is kept short: a free one costs no lock,
-no time-out and no turn of the event loop.
+no time-out and no turn of the event loop. Commands are sent and answered by the connection itself (`ask`):
+what redis-py's client and its pipeline do around it costs as much again, and is of no use here.
 """
 
 import asyncio
 import select
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -34,7 +35,14 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.connection import HiredisRespSerializer
-from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, ResponseError, TimeoutError
+from redis.exceptions import (
+    ConnectionError,
+    DataError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
 
 ANSWER_S = 10.0
 CONNECT_S = 2.0
@@ -44,6 +52,8 @@ SENTINEL_PORT = 26379
 _ASK_S = 1.0
 _HANG_UP = getattr(select, "POLLRDHUP", select.POLLHUP)
 _PACKER = HiredisRespSerializer()
+Words = Sequence[str | bytes | int | float]
+"""A command as it goes out: its name and its arguments."""
 _VIA_SENTINELS = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 
 
@@ -135,6 +145,37 @@ class _Bounded(AbstractConnection):
         finally:
             self._due = whole
 
+    async def ask(self, commands: Sequence[Words]) -> list[Any]:
+        """Sends commands in one write; the answer of each, or the error it is refused with, in order.
+
+        One that cannot be put on the wire is not sent. Raises what breaks the connection, which ends it.
+        """
+        answers, packed = _packed(commands)
+        whole, parser = self._is_due(), cast(Any, self._parser)
+        try:
+            if packed:
+                await super().send_packed_command(packed)
+            for place, answer in enumerate(answers):
+                if answer is None:
+                    answers[place] = await parser.read_response()
+        except OSError as failure:
+            await self.disconnect(nowait=True)
+            self._raise_if_given_up("no answer")
+            raise ConnectionError(f"the connection broke: {failure}") from failure
+        except ConnectionError:
+            await self.disconnect(nowait=True)
+            self._raise_if_given_up("no answer")
+            raise
+        except BaseException:
+            await self.disconnect(nowait=True)
+            raise
+        finally:
+            self._due = whole
+        self.next_health_check = asyncio.get_running_loop().time() + self.health_check_interval
+        if any(isinstance(answer, ReadOnlyError) for answer in answers):
+            await self.disconnect(nowait=True)  # the primary is somewhere else now: the next one looks for it
+        return answers
+
     async def can_read_destructive(self) -> bool:
         """Whether this one is of no use any more: something lies unread in it, or its other end has gone.
 
@@ -146,6 +187,19 @@ class _Bounded(AbstractConnection):
         stream: Any = reader
         parser: Any = self._parser
         return bool(stream._buffer) or parser._reader.has_data() or _hung_up(writer)
+
+
+def _packed(commands: Sequence[Words]) -> tuple[list[Exception | None], list[bytes]]:
+    """What is to be written, and what is wrong with each of the commands, if it is not in it."""
+    wrong: list[Exception | None] = []
+    packed: list[bytes] = []
+    for words in commands:
+        try:
+            packed += cast(list[bytes], _PACKER.pack(*cast(Any, words)))
+            wrong.append(None)
+        except (DataError, UnicodeError) as error:
+            wrong.append(error)
+    return wrong, packed
 
 
 def _hung_up(writer: asyncio.StreamWriter) -> bool:
@@ -287,8 +341,18 @@ def pool_of(url: str, connections: int, *, texts: bool = True) -> BlockingConnec
             "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=3),
             "health_check_interval": 30,
             **options,
+            "protocol": 2,  # which the answers are read by
         },
     )
+
+
+async def ask(pool: ConnectionPool, commands: Sequence[Words]) -> list[Any]:
+    """As a connection's own `ask`, over one of the pool."""
+    connection: Any = await pool.get_connection()
+    try:
+        return cast(list[Any], await connection.ask(commands))
+    finally:
+        await pool.release(connection)
 
 
 async def drop_idle(pool: ConnectionPool) -> None:

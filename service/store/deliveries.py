@@ -94,9 +94,9 @@ class DeliveryStore:
         """Those that are kept, without their bodies."""
         dead, recent, again, under_way = await self._store.together(
             [
-                ("ZRANGE", key(ws, "webhook_dead", webhook_id)),
-                ("ZRANGE", key(ws, "webhook_recent", webhook_id)),
-                ("LRANGE", key(ws, "webhook_again", webhook_id)),
+                ("ZRANGE", key(ws, "webhook_dead", webhook_id), 0, -1),
+                ("ZRANGE", key(ws, "webhook_recent", webhook_id), 0, -1),
+                ("LRANGE", key(ws, "webhook_again", webhook_id), 0, -1),
                 ("HMGET", key(ws, "webhook", webhook_id), "delivery"),
             ]
         )

@@ -7,16 +7,17 @@ store it is woken with the leases of the first of them, too. Stock arq producers
 ring, are found by the pop's time-out. Elsewhere: what jobs there are (service/queue.py).
 """
 
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from service.errors import StoreUnreachable
 from service.store.client import Reply
+from service.store.connections import ask
 from service.store.scripts import Script, load
 
 WAKER_MS = 10_000
@@ -80,6 +81,7 @@ class QueueStore:
 
     def __init__(self, redis: "Redis", names: ArqNames, terms: Sequence[str | int] = ()) -> None:
         self._redis = redis
+        self._pool = redis.connection_pool
         self._names = names
         self._terms = terms
         self._put = load("queue_put")
@@ -112,11 +114,9 @@ class QueueStore:
         to be woken.
         """
         keys, args = self._claiming(queue, most)
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.blpop([waker, bell_of(queue)], timeout=cast(int, seconds))
-        pipe.evalsha(self._claim.sha, len(keys), *keys, *args)
+        claiming = ("EVALSHA", self._claim.sha, len(keys), *keys, *args)
         with answering():
-            rung, reply = await pipe.execute(raise_on_error=False)
+            rung, reply = await ask(self._pool, [("BLPOP", waker, bell_of(queue), seconds), claiming])
             if isinstance(reply, NoScriptError):
                 return await self.claim(queue, most)
             for found in (rung, reply):
@@ -127,10 +127,7 @@ class QueueStore:
     async def wake(self, waker: str) -> None:
         """Ends the waiting of whoever waits with this waker, or will within WAKER_MS."""
         with answering():
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.rpush(waker, "1")
-            pipe.pexpire(waker, WAKER_MS)
-            await pipe.execute()
+            await ask(self._pool, [("RPUSH", waker, "1"), ("PEXPIRE", waker, WAKER_MS)])
 
     def _claiming(self, queue: str, most: int) -> tuple[list[str], list[Any]]:
         prefixes = [self._names.in_progress, self._names.job, self._names.tries]
@@ -170,10 +167,12 @@ class QueueStore:
 
     async def _run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
         with answering():
-            try:
-                return await cast(Awaitable[Any], self._redis.evalsha(script.sha, len(keys), *keys, *args))
-            except NoScriptError:
-                return await cast(Awaitable[Any], self._redis.eval(script.source, len(keys), *keys, *args))
+            [reply] = await ask(self._pool, [("EVALSHA", script.sha, len(keys), *keys, *args)])
+            if isinstance(reply, NoScriptError):
+                [reply] = await ask(self._pool, [("EVAL", script.source, len(keys), *keys, *args)])
+            if isinstance(reply, Exception):
+                raise reply
+            return reply
 
 
 @contextmanager

@@ -127,8 +127,8 @@ class RunStore:
         state, inbox, later = await self._store.together(
             [
                 ("HGETALL", key(ws, "agent_state", agent_id)),
-                ("LRANGE", key(ws, "agent_inbox", agent_id)),
-                ("ZRANGE", key(ws, "agent_later", agent_id)),
+                ("LRANGE", key(ws, "agent_inbox", agent_id), 0, -1),
+                ("ZRANGE", key(ws, "agent_later", agent_id), 0, -1),
             ]
         )
         return [*([state["run_id"]] if "run_id" in state else []), *inbox, *later]

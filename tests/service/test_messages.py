@@ -17,6 +17,7 @@ from service.records.messages import NewMessage
 from service.records.runs import RunOptions, When
 from service.settings import Settings
 from service.store.client import StoreClient
+from service.store.connections import pool_of
 from service.store.queue import QueueStore, bell_of
 from tests.store.team import WS, Team, raw
 
@@ -37,11 +38,12 @@ async def service(
         if "server" in kwargs:
             queue = fakeredis.FakeAsyncRedis(server=kwargs["server"])
         else:
-            queue = Redis.from_url(request.getfixturevalue("redis_server"))
+            queue = Redis(connection_pool=pool_of(request.getfixturevalue("redis_server"), 8, texts=False))
     rooms = assemble(settings, store, QueueStore(queue, PREFIXES))
     yield rooms
     await rooms.bell.close()
     await queue.aclose()
+    await queue.connection_pool.disconnect()
 
 
 class Away(QueueStore):

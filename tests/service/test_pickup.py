@@ -16,6 +16,7 @@ from service.pickup import DoorbellWorker
 from service.queue import PREFIXES, QUEUE, Queue, connect
 from service.records.runs import Ready
 from service.settings import Settings
+from service.store.connections import pool_of
 from service.store.queue import Claimed, QueueStore, bell_of
 from tests.store.team import wait_until
 
@@ -321,7 +322,7 @@ async def test_a_lost_connection_is_survived(pool: ArqRedis, queue: QueueStore, 
 async def test_while_the_queue_is_away_it_is_asked_again_and_stopping_is_heard(
     pool: ArqRedis, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = ArqRedis.from_url("unix:///nowhere/at/all")
+    away = ArqRedis(pool_of("unix:///nowhere/at/all", 1, texts=False))
     monkeypatch.setattr(pickup, "LONGEST_PAUSE_S", 0.2)
     worker = a_worker(pool, QueueStore(away, PREFIXES), work)
     with capture_logs() as logs:

@@ -82,7 +82,7 @@ async def test_several_commands_go_in_one_round_trip(store: StoreClient) -> None
     await redis.rpush("l", "1")  # type: ignore[misc]
     await redis.set("s", "v")
     found = await store.together(
-        [("HGETALL", "h"), ("ZRANGE", "z"), ("ZCARD", "z"), ("LRANGE", "l"), ("GET", "s")]
+        [("HGETALL", "h"), ("ZRANGE", "z", 0, -1), ("ZCARD", "z"), ("LRANGE", "l", 0, -1), ("GET", "s")]
     )
     assert found == [{"a": "1"}, ["x"], 1, ["1"], "v"]
 

@@ -12,6 +12,7 @@ from redis.asyncio import ConnectionPool, Redis
 
 from service.errors import StoreUnreachable
 from service.queue import PREFIXES, QUEUE, dumps, loads
+from service.store.connections import pool_of
 from service.store.queue import WAKER_MS, QueueStore, bell_of
 from tests.store.team import wait_until
 
@@ -26,7 +27,7 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator["Redis"]:
     if request.param == "fake":
         client: Redis = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())
     else:
-        client = Redis.from_url(request.getfixturevalue("redis_server"))
+        client = Redis(connection_pool=pool_of(request.getfixturevalue("redis_server"), 8, texts=False))
         await client.flushall()
     yield client
     await client.aclose()
@@ -219,8 +220,9 @@ async def stock(redis_server: str) -> AsyncIterator[ArqRedis]:
     await pool.disconnect()
 
 
-async def test_a_stock_producers_job_is_claimed(stock: ArqRedis) -> None:
-    queue = QueueStore(stock, PREFIXES)
+async def test_a_stock_producers_job_is_claimed(stock: ArqRedis, redis_server: str) -> None:
+    ours: Redis = Redis(connection_pool=pool_of(redis_server, 1, texts=False))
+    queue = QueueStore(ours, PREFIXES)
     await stock.enqueue_job("send_message", "agent-1", "text ñ", workspace="default", _job_id="mine")
 
     async def is_due() -> bool:
@@ -231,10 +233,12 @@ async def test_a_stock_producers_job_is_claimed(stock: ArqRedis) -> None:
     job = deserialize_job(await stock.get("arq:job:mine") or b"", deserializer=loads)
     assert (job.function, list(job.args)) == ("send_message", ["agent-1", "text ñ"])
     assert job.kwargs == {"workspace": "default"}
+    await ours.aclose()
+    await ours.connection_pool.disconnect()
 
 
 async def test_a_queue_that_is_away_is_said_to_be() -> None:
-    away = Redis.from_url("unix:///nowhere/at/all")
+    away = Redis(connection_pool=pool_of("unix:///nowhere/at/all", 1))
     queue = QueueStore(away, PREFIXES)
     with pytest.raises(StoreUnreachable, match="queue"):
         await put(queue, "job-1")

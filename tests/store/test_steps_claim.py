@@ -12,6 +12,7 @@ from service.records.agents import Agent, NewAgent
 from service.records.messages import NewMessage
 from service.records.runs import Lease, Ready
 from service.store.client import StoreClient
+from service.store.connections import pool_of
 from service.store.keys import key
 from service.store.queue import ClaimedJob, QueueStore
 from tests.store.team import ALICE, WS, Team, raw
@@ -30,9 +31,10 @@ async def queue(request: pytest.FixtureRequest, store: StoreClient, team: Team) 
     if "server" in kwargs:
         redis: Redis = fakeredis.FakeAsyncRedis(server=kwargs["server"])
     else:
-        redis = Redis.from_url(request.getfixturevalue("redis_server"))
+        redis = Redis(connection_pool=pool_of(request.getfixturevalue("redis_server"), 8, texts=False))
     yield QueueStore(redis, PREFIXES, team.service.leases.terms(WORKER))
     await redis.aclose()
+    await redis.connection_pool.disconnect()
 
 
 async def told(team: Team, queue: QueueStore, ws: str = WS) -> Agent:
