@@ -31,7 +31,7 @@ class Callbacks:
 
     def rings(self, ws: str) -> AbstractAsyncContextManager["asyncio.Queue[str | None]"]:
         """Rung when there is somebody to be told."""
-        return self._bell.listen(key(ws, "output"), "callbacks")
+        return self._bell.listen(key(ws, "summons"), "callbacks")
 
     async def take(self, ws: str) -> list[Run]:
         """Runs to be told of, for this worker alone."""

@@ -67,7 +67,7 @@ class Deliveries:
 
     def rings(self, ws: str) -> AbstractAsyncContextManager["asyncio.Queue[str | None]"]:
         """Rung when a webhook has something to be told."""
-        return self._bell.listen(key(ws, "output"), "webhooks")
+        return self._bell.listen(key(ws, "summons"), "webhooks")
 
     async def claim(self, ws: str, most: int) -> tuple[float | None, list[Claimed]]:
         """Webhooks that have something to be told, for this worker alone; seconds until others have."""

@@ -135,7 +135,7 @@ class Runs:
         this listened is looked for a moment later, as many a run has ended by then. Whoever stops to listen,
         as at the end of each run, leaves a look under way to itself: cut off, it would cost its connection.
         """
-        async with self._bell.listen(key(ws, "output"), run_id) as rings:
+        async with self._bell.listen(key(ws, "summons"), run_id) as rings:
             await self._rung(rings, _asks_for_its_end, FIRST_LOOK_S)
             while True:
                 look = asyncio.ensure_future(self._store.is_cancelled(ws, run_id))

@@ -59,6 +59,12 @@ KEYS: dict[str, Key] = {
         "runs",
         "fleeting",
     ),
+    "summons": _single(
+        "summons",
+        "channel: what workers are to see to: <run id> cancelling, callbacks due, webhooks due",
+        "runs, webhooks",
+        "fleeting",
+    ),
     "dispatched": _single(
         "dispatched", "string: id of the last change told to subscribers", "wake-ups", "never"
     ),

@@ -18,9 +18,9 @@ from tests.store.team import ALICE, WS, Team, raw, wait_until
 pytestmark = pytest.mark.anyio
 
 
-async def listening(team: Team, waiting: "asyncio.Task[object]") -> None:
+async def listening(team: Team, waiting: "asyncio.Task[object]", name: str = "output") -> None:
     """Until a task waits at the doorbell."""
-    channel = key(WS, "output")
+    channel = key(WS, name)
 
     async def heard() -> bool:
         assert not waiting.done()
@@ -178,7 +178,7 @@ async def test_who_carries_a_run_hears_that_it_is_to_end_and_not_of_its_steps(te
     agent = await team.agent()
     lease, open_run = await team.working(agent)
     hearing = asyncio.create_task(team.service.runs.cancelled(WS, open_run.run.id))
-    await listening(team, hearing)
+    await listening(team, hearing, "summons")
     await team.leases.tell(lease, open_run.run.id, [])
     other = await team.send(await team.agent())
     await team.service.runs.cancel(WS, other)
@@ -196,7 +196,7 @@ async def test_listening_ends_when_it_is_cancelled_though_a_ring_comes_with_it(
     _, open_run = await team.working(await team.agent())
     run_id = open_run.run.id
     hearing = asyncio.create_task(team.service.runs.cancelled(WS, run_id))
-    await listening(team, hearing)
+    await listening(team, hearing, "summons")
     looked = asyncio.Event()
 
     async def look(ws: str, run_id: str) -> bool:
@@ -204,10 +204,10 @@ async def test_listening_ends_when_it_is_cancelled_though_a_ring_comes_with_it(
         return False
 
     team.service.runs._store.is_cancelled = look  # type: ignore[method-assign]
-    team.service.bell._ring(key(WS, "output"), f"{run_id} cancelling")
+    team.service.bell._ring(key(WS, "summons"), f"{run_id} cancelling")
     await asyncio.wait_for(looked.wait(), 4)
     await asyncio.sleep(0)
-    team.service.bell._ring(key(WS, "output"), f"{run_id} cancelling")
+    team.service.bell._ring(key(WS, "summons"), f"{run_id} cancelling")
     for _ in range(turns):
         await asyncio.sleep(0)
     hearing.cancel()

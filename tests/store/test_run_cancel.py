@@ -52,7 +52,7 @@ async def test_a_run_under_way_is_marked_and_its_worker_rung(team: Team, runs: R
     lease, open_run = await team.working(agent)
     run_id = open_run.run.id
     bell = Bell(team.store)
-    async with bell.listen(key(WS, "output"), run_id) as rings:
+    async with bell.listen(key(WS, "summons"), run_id) as rings:
         assert await rings.get() is None
         assert not await runs.is_cancelled(WS, run_id)
         assert (await runs.cancel(WS, run_id, RUN_SECONDS))[0]

@@ -79,7 +79,7 @@ async def test_a_run_that_was_cancelled_just_before_its_worker_listened_is_cut_o
         await as_it_is(runs, ws, run_id)
 
     monkeypatch.setattr(Runs, "cancelled", late)
-    async with bench.service.bell.listen(key(WS, "output")) as rings:
+    async with bench.service.bell.listen(key(WS, "summons")) as rings:
         assert await rings.get() is None  # whoever listens first is told to look at once
         await asyncio.wait_for(bench.carry(agent), IN_TIME_S)
     assert (await read(bench, run)).status == "cancelled"
@@ -88,7 +88,7 @@ async def test_a_run_that_was_cancelled_just_before_its_worker_listened_is_cut_o
 async def test_whoever_is_cut_off_as_a_run_begins_leaves_no_task(bench: Bench) -> None:
     """Wherever in its first turns of the event loop: a model call that nobody waits for costs money."""
     agent = await bench.agent()
-    async with bench.service.bell.listen(key(WS, "output")):
+    async with bench.service.bell.listen(key(WS, "summons")):
         for turns in range(12):
             await bench.script(agent, says("never said", sleep_ms=60_000))
             lease, before = await bench.lease(agent), asyncio.all_tasks()

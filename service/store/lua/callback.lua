@@ -3,5 +3,5 @@
 local function call_back(run)
   if redis.call('HGET', K.run(run), 'callback') ~= '1' then return end
   redis.call('ZADD', K.callbacks(), MILLIS, run)
-  redis.call('PUBLISH', K.output(), 'callbacks due')
+  redis.call('PUBLISH', K.summons(), 'callbacks due')
 end

@@ -14,7 +14,7 @@ local record = cjson.decode(found[1])
 local agent = record.agent_id
 if found[2] == 'running' then
   redis.call('HSET', K.run(run), 'cancel', '1')
-  redis.call('PUBLISH', K.output(), run .. ' cancelling')
+  redis.call('PUBLISH', K.summons(), run .. ' cancelling')
   local stands = redis.call('HGET', K.agent_state(agent), 'status')
   if stands == 'waiting' or stands == 'idle' then go_on(agent) end
   return with_woken('asked')

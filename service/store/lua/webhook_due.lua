@@ -9,7 +9,7 @@ local function now_or_later(a, b)
   return tonumber(n) >= tonumber(other_n)
 end
 
-local function ring_webhooks() redis.call('PUBLISH', K.output(), 'webhooks due') end
+local function ring_webhooks() redis.call('PUBLISH', K.summons(), 'webhooks due') end
 
 local function look_soon(id)
   local busy_until = tonumber(redis.call('HGET', K.webhook(id), 'busy_until') or '0')
