@@ -44,14 +44,22 @@ class Leases:
         self._ms = settings.lease_ms
 
     async def begin(
-        self, ws: str, agent_id: str, generation: int, worker_id: str, taken: Reply | None = None
+        self,
+        ws: str,
+        agent_id: str,
+        generation: int,
+        worker_id: str,
+        taken: Reply | None = None,
+        job: tuple[str, ...] = (),
     ) -> tuple[Lease, OpenRun] | None:
         """The lease and the run to carry on with; `taken`: the lease was taken when the job was claimed.
+
+        `job`: is done when the agent is idle after a run, in the same act.
 
         None when this generation is not the one that is due, or nothing is to be done: then the agent is
         idle and the lease given back.
         """
-        lease = Lease(workspace=ws, agent_id=agent_id, generation=generation, worker_id=worker_id)
+        lease = Lease(workspace=ws, agent_id=agent_id, generation=generation, worker_id=worker_id, job=job)
         if taken is None:
             open_run = await self._store.begin(lease, self._ms)
         else:
@@ -117,7 +125,8 @@ class Leases:
         `only_noted`: the run ends for that reason, but not before somebody finishes it. `unsaid`: the last
         pieces of its answer, which those who listen are told in front of it. `opening`: what the run starts
         from, if that is not stored yet. `hand_on`: where the run ends, what its agent does next is given
-        back, from the same act; None where it does not end, or is to be finished.
+        back, from the same act, and the lease's job is done if it is idle then; None where the run does not
+        end, or is to be finished.
 
         Raises, with the step stored, AgentPaused where the agent is to go no further now and its lease was
         given back, and BudgetSpent where there is none left for another one.

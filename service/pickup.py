@@ -55,6 +55,8 @@ class _Begun:
     kwargs: dict[str, Any] = field(default_factory=dict)
     queued_ms: int = 0
     began_ms: int = field(default_factory=timestamp_ms)
+    ctx: dict[Any, Any] = field(default_factory=dict)
+    """Its context; a job that ended itself in the queue says so there (`is_ended`)."""
     task: "asyncio.Task[Any] | None" = None
     failure: Exception | None = None
 
@@ -201,14 +203,15 @@ class DoorbellWorker(Worker):
                 raise JobExecutionFailed(f"function {begun.name!r} not found")
             if function.keep_result_s is not None:
                 begun.keep_s = function.keep_result_s
-            ctx = {
+            begun.ctx = {
                 **self.ctx,
                 "job_id": job.id,
                 "job_try": job.tries,
                 "score": job.score,
                 "taken": job.taken,
+                "done_by": job.done_by,
             }
-            work = function.coroutine(ctx, *begun.args, **begun.kwargs)
+            work = function.coroutine(begun.ctx, *begun.args, **begun.kwargs)
             begun.task = self.job_tasks[job.id] = self.loop.create_task(work)
         except Exception as failure:  # noqa: BLE001, it must end neither the worker nor silently
             begun.failure = failure
@@ -229,7 +232,8 @@ class DoorbellWorker(Worker):
             self.jobs_retried += 1
             await self._queue_store.put_back(self.queue_name, job.id, again.defer_score or 0)
         else:
-            await self._queue_store.end(self.queue_name, job.id, result, int(begun.keep_s * 1000))
+            if result is not None or not begun.ctx.get("is_ended"):
+                await self._queue_store.end(self.queue_name, job.id, result, int(begun.keep_s * 1000))
 
     async def _result_of(self, job: ClaimedJob, begun: _Begun) -> bytes | None:
         """What a job gave, as arq keeps it, if it does; what it raises is what it gave.

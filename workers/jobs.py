@@ -37,7 +37,7 @@ async def step(ctx: Context, workspace: str, agent_id: str, generation: int) -> 
     ):
         try:
             begun = await service.leases.begin(
-                workspace, agent_id, generation, ctx["worker_id"], ctx.get("taken")
+                workspace, agent_id, generation, ctx["worker_id"], ctx.get("taken"), ctx.get("done_by", ())
             )
         except StoreUnreachable as failure:
             log.warning("job.deferred", error=str(failure))
@@ -61,7 +61,7 @@ async def _carry(ctx: Context, lease: Lease, first: OpenRun) -> None:
     task = cast("asyncio.Task[Any]", asyncio.current_task())
     keeper.hold(lease, task)
     try:
-        await loop.carry(lease, first)
+        ctx["is_ended"] = await loop.carry(lease, first)
     except asyncio.CancelledError:
         task.uncancel()  # it goes on, to its end
         is_lost = keeper.has_lost(task)

@@ -44,32 +44,34 @@ class Loop:
         """Agents under way are handed back where their next step would begin."""
         self._stopping = True
 
-    async def carry(self, lease: Lease, first: OpenRun | None = None) -> None:
+    async def carry(self, lease: Lease, first: OpenRun | None = None) -> bool:
         """Runs an agent's inbox dry, or gives it back after its share, or when it waits for others.
 
-        `first`: the run that came with the lease, if one did. Raises LeaseLost, StoreUnreachable.
+        `first`: the run that came with the lease, if one did. True where the job that it came with was ended
+        with the last run. Raises LeaseLost, StoreUnreachable.
         """
         open_run = first or await self._service.leases.next_run(lease)
         for left in reversed(range(RUNS_PER_LEASE)):
             if open_run is None:
-                return
+                return False
             with structlog.contextvars.bound_contextvars(run_id=open_run.run.id):
                 try:
                     following = await self._carry_run(lease, open_run, hand_on=left > 0)
                 except Waiting as waiting:
                     log.info("run.waiting", agent_ids=waiting.agent_ids)
-                    return
+                    return False
                 except AgentPaused:
                     log.info("run.paused")
-                    return
+                    return False
             if following is not None and following.run is None:
-                return
+                return bool(lease.job)
             if self._stopping:
                 log.info("agent.handed_back")
                 break
             if left > 0:
                 open_run = following.run if following else await self._service.leases.next_run(lease)
         await self._service.leases.give_back(lease)
+        return False
 
     async def _carry_run(self, lease: Lease, open_run: OpenRun, *, hand_on: bool) -> Following | None:
         """A run to its end, or to its next step when this worker stops.

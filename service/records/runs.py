@@ -70,6 +70,8 @@ class Lease(Record):
     agent_id: str
     generation: int
     worker_id: str
+    job: tuple[str, ...] = ()
+    """What it came with, if that may be ended with it (ClaimedJob.done_by)."""
 
 
 AskState = Literal["sent", "open", "ended", "late", "gone"]

@@ -31,6 +31,9 @@ WRITING = Lines(4, 8)
 """Writing costs the store more than this process, so that both should have something to do; and the
 answers of a batch come when the store has carried out the last of it."""
 PATIENCE_S = 0.1
+AHEAD: Words = ("PING",)
+"""Goes ahead of a command that rings. The store writes last to whom it had something to say first: to us
+then, when those who are rung have been told. A write that wakes a process takes longer than the command."""
 
 _Waiting = tuple[Words, asyncio.Future[Any]]
 
@@ -48,8 +51,11 @@ class Batches:
         self._look: asyncio.TimerHandle | None = None
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def send(self, *words: str | bytes | int | float) -> Any:
-        """The command's answer; raises what it is refused with, or what broke its connection."""
+    async def send(self, *words: str | bytes | int | float, rings: bool = False) -> Any:
+        """The command's answer; raises what it is refused with, or what broke its connection.
+
+        `rings`: others wait for what it publishes, and are to have it before its answer is here.
+        """
         if self._waiting or not self._is_one_free():
             answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             self._waiting.append((words, answer))
@@ -57,7 +63,7 @@ class Batches:
             return await answer
         line = self._take()
         try:
-            [found] = await ask(self._pool, [words])
+            *_, found = await ask(self._pool, [AHEAD, words] if rings else [words])
         finally:
             del self._began[line]
             self._send_waiting()

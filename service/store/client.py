@@ -83,11 +83,15 @@ class StoreClient:
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = load(name)
-        send = self._write if script.writes else self._read
         try:
-            return await send("EVALSHA", script.sha, len(keys), *keys, *args)
+            return await self._send(script, "EVALSHA", script.sha, len(keys), *keys, *args)
         except NoScriptError:
-            return await send("EVAL", script.source, len(keys), *keys, *args)
+            return await self._send(script, "EVAL", script.source, len(keys), *keys, *args)
+
+    async def _send(self, script: Script, *words: str | int) -> Any:
+        if script.rings and not self._replicas:
+            return await self._guard(self._writing.send(*words, rings=True))
+        return await (self._write(*words) if script.writes else self._read(*words))
 
     async def _read(self, *words: str | int) -> Any:
         return await self._guard(self._reading.send(*words))

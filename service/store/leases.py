@@ -16,6 +16,8 @@ from service.store.messages import body_of
 from service.store.open_runs import to_open_run
 from service.store.runs import woken
 
+_NO_JOB = ("",) * 6
+
 
 def _fenced(reply: Reply, lease: Lease) -> Reply:
     if reply[0] == "fence":
@@ -172,7 +174,8 @@ class LeaseStore:
         """A whole step with its messages, and the end of its run if there is a stop reason.
 
         `only_noted`: the reason is kept, and the run goes on until it is finished. `unsaid`: is told first.
-        `opening`: is stored first. `hand_on`: a run that ends is followed by the next one in the same act.
+        `opening`: is stored first. `hand_on`: a run that ends is followed by the next one in the same act, or
+        by the end of the lease's job.
         Gives back the agents that waited for this end, and what follows. Raises AgentPaused, BudgetSpent
         where the run goes no further.
         """
@@ -202,6 +205,7 @@ class LeaseStore:
                 self._approval_ms,
                 "1" if hand_on else "",
                 self._run_tries,
+                *(lease.job or _NO_JOB),
                 *(("",) if opening is None else ("1", *_opening(opening))),
                 *_events(unsaid),
             ),

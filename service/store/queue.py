@@ -64,6 +64,8 @@ class ClaimedJob:
     """Which try this is, from 1."""
     taken: Reply | None = None
     """What taking its agent's lease gave (LeaseStore.begun), where that was tried along with the claim."""
+    done_by: tuple[str, ...] = ()
+    """What a script of the store that this queue is in ends it by (job_done.lua)."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class QueueStore:
     async def claim(self, queue: str, most: int) -> Claimed:
         """What is due now."""
         keys, args = self._claiming(queue, most)
-        return self._claimed(await self._run(self._claim, keys, args))
+        return self._claimed(queue, await self._run(self._claim, keys, args))
 
     async def claim_at_ring(self, queue: str, most: int, seconds: float, waker: str) -> Claimed:
         """What is due when the bell rings, when the time is over, or when `waker` is woken. One round trip.
@@ -122,7 +124,7 @@ class QueueStore:
             for found in (rung, reply):
                 if isinstance(found, Exception):
                     raise found
-        return self._claimed(reply)
+        return self._claimed(queue, reply)
 
     async def wake(self, waker: str) -> None:
         """Ends the waiting of whoever waits with this waker, or will within WAKER_MS."""
@@ -133,7 +135,7 @@ class QueueStore:
         prefixes = [self._names.in_progress, self._names.job, self._names.tries]
         return [queue, bell_of(queue)], [most, CLAIM_MS, *prefixes, *self._terms]
 
-    def _claimed(self, reply: Any) -> Claimed:
+    def _claimed(self, queue: str, reply: Any) -> Claimed:
         each = 5 if self._terms else 4
         jobs = [
             ClaimedJob(
@@ -142,6 +144,7 @@ class QueueStore:
                 reply[i + 2],
                 reply[i + 3],
                 _texts(reply[i + 4]) or None if self._terms else None,
+                self._done_by(queue, reply[i].decode()) if self._terms else (),
             )
             for i in range(1, len(reply), each)
         ]
@@ -154,6 +157,10 @@ class QueueStore:
     async def put_back(self, queue: str, job_id: str, delay_ms: int = 0) -> None:
         """A job is to be tried again, after a while or as soon as a worker has a slot."""
         await self._run(self._end, self._keys_of(queue, job_id), [job_id, delay_ms, b"", 0])
+
+    def _done_by(self, queue: str, job_id: str) -> tuple[str, ...]:
+        of = self._names
+        return (queue, job_id, of.job + job_id, of.tries + job_id, of.in_progress + job_id, of.aborts)
 
     def _keys_of(self, queue: str, job_id: str) -> list[str]:
         of = self._names

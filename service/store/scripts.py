@@ -28,6 +28,10 @@ READING = frozenset(
 """Scripts that write nothing, and need no replica to confirm it."""
 
 
+RINGING = frozenset({"output_tell", "run_finish", "step_answer", "step_store"})
+"""Scripts that ring somebody who waits for just that."""
+
+
 @dataclass(frozen=True)
 class Script:
     name: str
@@ -37,6 +41,10 @@ class Script:
     @property
     def writes(self) -> bool:
         return self.name not in READING
+
+    @property
+    def rings(self) -> bool:
+        return self.name in RINGING
 
 
 def _read(name: str) -> str:

@@ -119,6 +119,29 @@ async def test_a_ring_starts_a_job(
     assert set(await pool.keys("arq:*")) == set()
 
 
+async def test_a_job_that_ended_itself_in_the_queue_is_left_alone(
+    pool: ArqRedis, queue: QueueStore, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+
+    async def end(queue_name: str, job_id: str, *_: object) -> None:
+        ended.append(job_id)
+
+    async def step(ctx: dict[str, Any], _: str, agent: str, generation: int) -> None:
+        work.begun.append(ctx["job_id"])
+        ctx["is_ended"] = agent == "itself"
+
+    monkeypatch.setattr(queue, "end", end)
+    worker = a_worker(pool, queue, work)
+    worker.functions["step"] = func(step, name="step", keep_result=0)
+    async with at_work(worker):
+        for agent in ("itself", "not"):
+            await Queue(queue).put_step("ws", Ready(agent_id=agent, generation=1, pool="default"))
+        await work.has_begun(2)
+    assert ended == ["step:ws:not:1"]
+    assert worker.jobs_complete == 2
+
+
 async def test_stock_jobs_that_do_not_ring_are_found(pool: ArqRedis, queue: QueueStore, work: Work) -> None:
     async with at_work(a_worker(pool, queue, work)):
         job = await pool.enqueue_job("quick", "x", _job_id="mine")

@@ -82,6 +82,17 @@ async def test_what_waits_goes_in_one_write_and_each_has_its_own_answer(lines: H
     assert await asyncio.gather(*tasks) == [str(n) for n in range(MOST)]
 
 
+async def test_what_rings_has_its_own_answer_too(lines: Held) -> None:
+    assert await lines.batches.send("INCR", "n", rings=True) == 1
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await lines.batches.send("HGET", "n", "field", rings=True)
+    await lines.hold()
+    tasks = [asyncio.create_task(lines.batches.send("INCR", "n", rings=rings)) for rings in (True, False)]
+    await asyncio.sleep(0)
+    await lines.let_go()
+    assert await asyncio.gather(*tasks) == [2, 3]
+
+
 async def test_a_longer_queue_goes_in_several_batches(lines: Held) -> None:
     many = 2 * MOST + 7
     tasks = await waiting(lines, *(("INCR", "n") for _ in range(many)))

@@ -1,6 +1,7 @@
 """steps_claim: from a queue that is in the store steps are claimed with their agents' leases."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import fakeredis
 import pytest
@@ -9,8 +10,10 @@ from redis.asyncio import Redis
 from service.bootstrap import prepare
 from service.queue import PREFIXES, QUEUE, Queue
 from service.records.agents import Agent, NewAgent
+from service.records.ids import new_id
 from service.records.messages import NewMessage
-from service.records.runs import Lease, Ready
+from service.records.open_runs import Following
+from service.records.runs import Lease, Ready, Run, Step, Usage
 from service.store.client import StoreClient
 from service.store.connections import pool_of
 from service.store.keys import key
@@ -65,6 +68,31 @@ async def test_a_step_is_claimed_with_its_lease_and_its_run(team: Team, queue: Q
     state = await team.store.hash(key(ws, "agent_state", agent.id))
     assert (state["status"], state["worker"]) == ("leased", WORKER)
     assert await team.service.leases.renew([lease]) == []
+
+
+async def test_a_job_is_done_with_its_agents_last_run_and_not_before(team: Team, queue: QueueStore) -> None:
+    agent = await told(team, queue)
+    await team.service.messages.send(WS, agent.id, [NewMessage(content="second")])
+    (job,) = await claimed(queue)
+    begun = await team.service.leases.begin(WS, agent.id, 1, WORKER, job.taken, job.done_by)
+    assert begun is not None
+    lease, open_run = begun
+    whole: dict[str, Any] = {"usage": Usage(), "context_tokens": 0, "seen": {}, "stop_reason": "end_turn"}
+
+    async def stored(run: Run, *, hand_on: bool = True) -> Following | None:
+        step = Step(id=new_id("step"), run_id=run.id, agent_id=agent.id, index=0, created_at=0)
+        return await team.service.leases.store_step(lease, run, step, [], hand_on=hand_on, **whole)
+
+    async def left() -> set[str]:
+        found = [await queue._redis.keys(name) for name in (f"arq:*{agent.id}*", QUEUE)]
+        return {name.decode() for names in found for name in names}
+
+    following = await stored(open_run.run)
+    assert following is not None
+    assert following.run is not None
+    assert len(await left()) == 4  # its text, its tries, its claim, and its place in the queue
+    assert await stored(following.run.run) == Following(None)
+    assert await left() == set()
 
 
 async def test_the_same_as_a_worker_takes_it_by_himself(team: Team, queue: QueueStore) -> None:

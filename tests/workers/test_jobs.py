@@ -125,6 +125,15 @@ async def test_a_hand_back_is_not_cut_off_by_the_keeper_that_finds_the_lease_gon
     assert (await bench.state(agent))["status"] == "ready"
 
 
+async def test_a_job_knows_whether_it_was_ended_with_its_last_run(bench: Bench, ctx: dict[str, Any]) -> None:
+    agent = await bench.agent()
+    for done_by, ended in ((tuple("abcdef"), True), ((), False)):
+        ctx["done_by"] = done_by
+        await bench.script(agent, says("Done."))
+        await step(bench, ctx, agent)
+        assert ctx["is_ended"] is ended
+
+
 @pytest.mark.parametrize("failure", ["lost", "away"])
 async def test_a_hand_back_that_fails_is_only_noted(
     bench: Bench, ctx: dict[str, Any], monkeypatch: pytest.MonkeyPatch, failure: str

@@ -1,5 +1,5 @@
--- The end of a job as arq has it: its text, its tries and its place in the queue go, its result stays for a while. One
--- that is to be tried again keeps them all, and is due then.
+-- The end of a job (job_done.lua); its result stays for a while. One that is to be tried again keeps all but its claim,
+-- and is due then.
 --
 -- KEYS  1 queue (zset)  2 job  3 its tries  4 its claim  5 its result  6 jobs to be aborted (zset)  7 bell (list)
 -- ARGV  1 job id  2 ms until it is due again, 0 for now, or '' if it is done
@@ -7,11 +7,10 @@
 -- Reply 1
 -- include: clock
 -- include: ring
+-- include: job_done
 redis.call('DEL', KEYS[4])
 if ARGV[2] == '' then
-  redis.call('DEL', KEYS[2], KEYS[3])
-  redis.call('ZREM', KEYS[1], ARGV[1])
-  redis.call('ZREM', KEYS[6], ARGV[1])
+  job_done(KEYS[1], ARGV[1], KEYS[2], KEYS[3], KEYS[4], KEYS[6])
   if ARGV[3] ~= '' then redis.call('SET', KEYS[5], ARGV[3], 'PX', ARGV[4]) end
 elseif ARGV[2] == '0' then
   ring(KEYS[7])

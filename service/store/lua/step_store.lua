@@ -8,7 +8,9 @@
 --       16 '1' if the stop reason is only noted: something is left to do before the run ends
 --       17 steps that this counts as (0 or 1)  18 tokens  19 steps that the workspace may use in an hour (0: any)
 --       20 ms a request waits for its caller's word (0: for ever)  21 '1': at the end of the run the next one is handed out
---       22 workers that a run may lose  23 '1' if 24 to 30 are there: what `open` takes behind the versions (opening.lua)
+--       22 workers that a run may lose
+--       23 to 28 the job that is done once the agent is idle, as job_done takes it, or '' for each: it is elsewhere
+--       29 '1' if 30 to 36 are there: what `open` takes behind the versions (opening.lua)
 --       then events as JSON that are told before its messages
 -- Reply {'ok', what next_run gives or '', agent, generation, pool, …} (agents that waited for the run's end)  {'fence'}
 --       {'spent', whose, what, how many an hour, ms at which there is room again} (stored; no budget is left for another)
@@ -24,10 +26,11 @@
 -- include: pending
 -- include: opening
 -- include: next_run
+-- include: job_done
 local agent, run, step = ARGV[1], ARGV[3], ARGV[4]
-local events_at = ARGV[23] == '1' and 31 or 24
+local events_at = ARGV[29] == '1' and 37 or 30
 if not fenced(agent, ARGV[2]) then return {'fence'} end
-if events_at == 31 then open(agent, run, ARGV[11], unpack(ARGV, 24, 30)) end
+if events_at == 37 then open(agent, run, ARGV[11], unpack(ARGV, 30, 36)) end
 local known = redis.call('EXISTS', K.step(step)) == 1
 redis.call('SET', K.step(step), ARGV[6] == '1' and ARGV[5] or stamped(ARGV[5]))
 if not known then index_step(agent, run, step) end
@@ -50,6 +53,7 @@ if ARGV[16] == '1' then
 elseif ARGV[12] ~= '' then
   run_end(agent, run, ARGV[12], ARGV[13], ARGV[14], ARGV[15])
   if ARGV[21] == '1' then following = next_run(agent, ARGV[18], ARGV[19], ARGV[22]) end
+  if following ~= '' and following[1] == 'idle' and ARGV[23] ~= '' then job_done(unpack(ARGV, 23, 28)) end
 else
   redis.call('PUBLISH', K.output(), run .. ' running')
   redis.call('HSET', K.run(run), 'tries', '1')  -- it gets on: whom it lost before is no longer counted
