@@ -62,6 +62,9 @@ class Output:
                 if len(found) == READ_MOST:
                     continue
                 heard = await _rung(rings)
+                if last := self._last(heard, after):
+                    yield last
+                    return
                 ended = any(ring is not None and is_over(ring) for ring in heard)
                 if heard:
                     continue
@@ -71,6 +74,16 @@ class Output:
                 elif not await self._store.entries(stream, after=f"({after}-0", limit=1):
                     yield [OutputEvent(seq=after + 1, kind="end", run=run)]
                     return
+
+    def _last(self, heard: list[str | None], after: int) -> list[OutputEvent]:
+        """What is left to be told, the end behind it, if all of it came with a ring."""
+        for ring in heard:
+            if ring is not None and (said := self._runs.said_with(ring)) is not None:
+                events, run = said
+                if events[0].seq <= after + 1:
+                    end = events[-1].model_copy(update={"run": run})
+                    return [*(event for event in events[:-1] if event.seq > after), end]
+        return []
 
 
 async def _rung(rings: "asyncio.Queue[str | None]") -> list[str | None]:

@@ -85,6 +85,10 @@ class Runs:
         """What a run said behind an event; and the run, if it has `ended`, as it is then."""
         return await self._store.output(ws, run_id, after, limit, ended=ended)
 
+    def said_with(self, ring: str) -> tuple[list[OutputEvent], Run] | None:
+        """What came with a run's ring: what it said last, and the run, which has ended."""
+        return self._store.said_with(ring)
+
     async def wait(self, ws: str, run_id: str) -> tuple[Run, list[Message]]:
         """The run, once it has ended, and what it put into its agent's history.
 

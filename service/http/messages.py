@@ -38,7 +38,7 @@ from service.http.schemas.transcript import ApiMessage, View, api_messages, has_
 from service.http.streams import refusal_of_stream, stream_of
 from service.records.base import Page
 from service.records.messages import Message
-from service.records.runs import Run, RunOptions
+from service.records.runs import STREAMED, Run, RunOptions
 
 _SOME_RUN = {"run_ids": [f"run-{EXAMPLE_UUID4}"]}
 _HELLO = {"messages": [{"role": "user", "content": "What do you know?"}]}
@@ -94,7 +94,7 @@ async def stream(call: Call[Nothing, SendRequest]) -> Response:
             messages,
             options,
             background=background,
-            kind="send_message_streaming",
+            kind=STREAMED,
             run_id=await run_id_for(call, messages, "messages.stream"),
             priority=body.priority,
         )

@@ -134,6 +134,8 @@ class When(Record):
 
 NOW = When()
 HIGHEST_PRIORITY = 9
+STREAMED = "send_message_streaming"
+"""The kind of a run whose sender listens to it from the beginning."""
 """The priority that goes before all others."""
 
 

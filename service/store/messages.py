@@ -7,7 +7,7 @@ from typing import NamedTuple
 from service.errors import AgentBusy, InboxFull, Invalid, NotFound, PendingApproval, StoreFilling
 from service.records.base import Page
 from service.records.messages import Message
-from service.records.runs import Ready, Run
+from service.records.runs import STREAMED, Ready, Run
 from service.store.client import StoreClient, flat
 from service.store.keys import key
 from service.store.pages import Term, page_of, rows_of
@@ -39,7 +39,7 @@ class Sent(NamedTuple):
 def _kept_for(run: Run) -> str:
     """What of a run is for whom: its output for streams, its end for a sender who waits."""
     if run.options.output != "none":
-        return "1"
+        return "stream" if run.kind == STREAMED else "1"
     return "" if run.background else "end"
 
 

@@ -102,7 +102,18 @@ class RunStore:
     def told_with(ring: str) -> Told | None:
         """The same as it comes with the ring of a run's end, if it does."""
         _, _, told = (*ring.split(" ", 2), "")[:3]
-        return _told(json.loads(told)) if told else None
+        return _told(json.loads(told)) if told.startswith("[") else None
+
+    @staticmethod
+    def said_with(ring: str) -> tuple[list[OutputEvent], Run] | None:
+        """What a run said last, up to its end, and the run as it is then: they may come with its ring."""
+        _, _, text = (*ring.split(" ", 2), "")[:3]
+        if not text.startswith("{"):
+            return None
+        told = json.loads(text)
+        said = told["said"]
+        events = [_event(said[i], {"event": said[i + 1]}) for i in range(0, len(said), 2)]
+        return events, to_run(flat(told["run"]))
 
     async def output(
         self, ws: str, run_id: str, after: int, limit: int, *, ended: bool

@@ -4,7 +4,7 @@
 -- request that is named, goes before all of them, and nothing is pending any more.
 --
 -- ARGV  1 agent  2 run  3 record as JSON  4 '1' if what the run says is to be kept for streams,
---       'end' if its sender waits for its end
+--       'stream' if its sender listens to it now, 'end' if he waits for its end
 --       5 '1' if it has a callback  6 'wait' or 'refuse' while a request is pending, or the request that it answers
 --       7 the failed run that it tries again, or ''  8 priority, '0' to '9'; an answer has none
 --       9 when it enters the inbox: '' for now, ms since the epoch, or ms from now behind a +

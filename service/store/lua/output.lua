@@ -1,7 +1,15 @@
 -- tell(run, event): one event (JSON) into a run's output, if somebody asked for it; its seq is the entry's id.
+-- said[run]: {seq, event, …}, what this script told of a run whose sender listens.
 local OUTPUT_KEPT = 10000
+local said = {}
 local function tell(run, event)
-  if redis.call('HGET', K.run(run), 'output') ~= '1' then return end
-  local seq = redis.call('HINCRBY', K.run(run), 'told', 1)
-  redis.call('XADD', K.run_output(run), 'MAXLEN', '~', OUTPUT_KEPT, string.format('%d-0', seq), 'event', event)
+  local kept = redis.call('HGET', K.run(run), 'output')
+  if kept ~= '1' and kept ~= 'stream' then return end
+  local seq = string.format('%d', redis.call('HINCRBY', K.run(run), 'told', 1))
+  redis.call('XADD', K.run_output(run), 'MAXLEN', '~', OUTPUT_KEPT, seq .. '-0', 'event', event)
+  if kept == 'stream' then
+    said[run] = said[run] or {}
+    table.insert(said[run], seq)
+    table.insert(said[run], event)
+  end
 end

@@ -104,6 +104,6 @@ local function run_end(agent, run, stop_reason, status, error, keep)
   end
   forget(agent)
   call_back(run)
-  redis.call('PUBLISH', K.output(), run .. ' ' .. status .. told_with_ring(run))
+  redis.call('PUBLISH', K.output(), run .. ' ' .. status .. told_with_ring(run, said[run]))
   return true
 end

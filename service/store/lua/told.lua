@@ -1,6 +1,7 @@
 -- told(run): {hash as a flat list, messages as JSON}: a run, and once it has ended what it put into its agent's history.
--- told_with_ring(run): the same as JSON behind a space, for whoever waits for the end alone; '' where nobody does, or it
--- is more than the ring of everybody who waits should bear: then it is read.
+-- told_with_ring(run, said): as JSON behind a space the same, for whoever waits for the end alone, or the run and what
+-- was said last (output.lua), for a sender who listens; '' where nobody does, or it is more than the ring of everybody
+-- who waits should bear: then it is read.
 -- include: bodies
 local RING_BYTES = 16384
 
@@ -14,10 +15,17 @@ local function told(run)
   return {hash, agent and bodies(agent, ids) or {}}
 end
 
-local function told_with_ring(run)
-  if redis.call('HGET', K.run(run), 'output') ~= 'end' then return '' end
-  local all, bytes = told(run), 0
-  for _, part in ipairs(all) do
+local function told_with_ring(run, said)
+  local waits, all = redis.call('HGET', K.run(run), 'output'), nil
+  if waits == 'end' then
+    all = told(run)
+  elseif waits == 'stream' and said then
+    all = {run = redis.call('HGETALL', K.run(run)), said = said}
+  else
+    return ''
+  end
+  local bytes = 0
+  for _, part in pairs(all) do
     for _, text in ipairs(part) do bytes = bytes + #text end
   end
   return bytes <= RING_BYTES and ' ' .. cjson.encode(all) or ''
