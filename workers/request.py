@@ -114,7 +114,7 @@ def with_asked(transcript: Transcript, piece: Piece) -> Piece:
     return piece.model_copy(update={"asks": True})
 
 
-def answered(transcript: Transcript, step: Step, reply: ModelReply) -> Step:
+def answered(transcript: Transcript, step: Step, reply: ModelReply, model_ns: int) -> Step:
     """The step with the model's answer: the calls of it that count, and which of them are asked for.
 
     The caller names calls by their ids. Where a provider numbers them anew in each answer those get ids
@@ -135,6 +135,7 @@ def answered(transcript: Transcript, step: Step, reply: ModelReply) -> Step:
             "reply": reply.model_copy(update={"tool_calls": calls}),
             "asked": [calls[index].id for index in asked],
             "client_calls": [calls[index].id for index in asked if transcript.is_client(calls[index].name)],
+            "model_ns": model_ns,
         }
     )
 

@@ -60,15 +60,15 @@ class Stepper:
         began = time.perf_counter_ns()
         given = results_without_running(transcript, step.reply.tool_calls, bool(step.answers))
         results = await self._run_tools(lease, transcript, step.id, step.reply.tool_calls, given)
-        step = step.model_copy(update={"tools_ns": time.perf_counter_ns() - began, "status": "success"})
-        assert step.reply is not None
+        tools_ns = time.perf_counter_ns() - began
         called = zip(step.reply.tool_calls, results, strict=True)
         transcript.called += [call.name for call, result in called if not result.refused]
         stop, why = decide(transcript, step.reply, results)
-        if given and not step.answers:
+        misfit = bool(given) and not step.answers
+        if misfit:
             stop, why = "invalid_tool_call", ""
-            step = step.model_copy(update={"status": "failed"})
-        step = step.model_copy(update={"stop_reason": stop})
+        status = "failed" if misfit else "success"
+        step = step.model_copy(update={"tools_ns": tools_ns, "status": status, "stop_reason": stop})
         messages = self._messages(transcript, step, results, why)
         await self._store(lease, transcript, step, messages, stop, hand_on)
         return stop
@@ -123,8 +123,7 @@ class Stepper:
                 await transcript.opened()
             raise
         reply = asked.reply
-        step = answered(transcript, step, reply)
-        step = step.model_copy(update={"model_ns": time.perf_counter_ns() - began})
+        step = answered(transcript, step, reply, time.perf_counter_ns() - began)
         if reply.tool_calls:
             await transcript.opened()
             await self._service.leases.store_answer(lease, step, asked.unsaid)
