@@ -20,6 +20,7 @@ class Interruption:
     def __init__(self, events: tuple[Coroutine[Any, Any, object], ...]) -> None:
         self._events = events
         self._watching: list[asyncio.Task[object]] = []
+        self._is_over = False
         self.happened = False
         self.why: object = None
         """What the event gave that did it."""
@@ -34,7 +35,7 @@ class Interruption:
         return self
 
     def _cut(self, watching: "asyncio.Task[object]") -> None:
-        if watching.cancelled() or watching.exception() is not None or self.happened:
+        if watching.cancelled() or watching.exception() is not None or self.happened or self._is_over:
             return
         self.happened, self.why = True, watching.result()
         self._task.cancel()
@@ -42,10 +43,8 @@ class Interruption:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        self._is_over = True  # one that is done has its `_cut` on the way already
         for watching in self._watching:
-            watching.remove_done_callback(self._cut)
-            if watching.done():
-                watching.cancelled() or watching.exception()
             watching.cancel()
         if not self.happened:
             return False

@@ -2,7 +2,8 @@
 
 A run whose sender asked for it keeps its events in a stream of its own, until
 three hours after its end. A listener reads it from any seq on and is rung for
-more; one that leaves does not stop the run, and one that comes back goes on
+more; the ring of the end brings the last of it to a sender who has listened so
+far. One that leaves does not stop the run, and one that comes back goes on
 where it was.
 
 Elsewhere: who writes it (leases.py, workers/voice.py).

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fakeredis.aioredis import FakeAsyncRedisConnection
-from redis.exceptions import ResponseError
+from redis.exceptions import DataError, ResponseError
 
 from service.store.connections import Words
 
@@ -12,10 +12,10 @@ from service.store.connections import Words
 async def _one_by_one(self: Any, commands: Sequence[Words]) -> list[Any]:
     answers: list[Any] = []
     for words in commands:
-        await self.send_command(*words)
         try:
+            await self.send_command(*words)
             answers.append(await self.read_response())
-        except ResponseError as refusal:
+        except (ResponseError, DataError, UnicodeError) as refusal:
             answers.append(refusal)
     return answers
 

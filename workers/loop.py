@@ -12,7 +12,7 @@ from service.bootstrap import Service
 from service.errors import AgentPaused, BudgetSpent, Invalid, UnknownModel
 from service.interruption import interrupted_by
 from service.records.open_runs import Following, OpenRun
-from service.records.runs import Lease, Run, RunError, Step, StopReason, status_of
+from service.records.runs import OPEN, Lease, Run, RunError, Step, StopReason, status_of
 from workers.approvals import answering, request_answered, unfinished
 from workers.budgets import budget_error, must_stop
 from workers.compaction import Compactor
@@ -120,6 +120,8 @@ class Loop:
         """Ends a run where it stands; of a step that was answered its usage counts, its messages do not."""
         ws, leases = lease.workspace, self._service.leases
         run, steps = await self._service.runs.read(ws, run_id), await self._service.runs.steps(ws, run_id)
+        if run.status not in OPEN:  # it ended just before
+            return
         last = steps[-1] if steps else await self._answering(ws, run)
         if last is None or last.status != "pending" or last.reply is None:
             await leases.finish(lease, run_id, stop, error)

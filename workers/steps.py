@@ -124,8 +124,9 @@ class Stepper:
             raise
         reply = asked.reply
         step = answered(transcript, step, reply, time.perf_counter_ns() - began)
-        if reply.tool_calls:
+        if reply.tool_calls or asked.sent is not None:
             await transcript.opened()
+        if reply.tool_calls:
             await self._service.leases.store_answer(lease, step, asked.unsaid)
         else:  # it is stored with its step, in one act
             transcript.unsaid = asked.unsaid
@@ -161,7 +162,7 @@ class Stepper:
             stop_reason=stop,
             error=error,
             opening=await transcript.unopened(),
-            hand_on=hand_on,
+            hand_on=hand_on and not self._compactor.is_due(transcript),
         )
         return stop
 
@@ -254,6 +255,7 @@ class Stepper:
         after = run.model_copy(update={"step_count": run.step_count + 1, "context_tokens": context_tokens})
         unsaid = transcript.unsaid
         transcript.run, transcript.knew, transcript.unsaid = after, {}, []
+        is_full = self._compactor.is_due(transcript)
         transcript.following = await self._service.leases.store_step(
             lease,
             run,
@@ -263,10 +265,10 @@ class Stepper:
             context_tokens=context_tokens,
             seen=transcript.seen,
             stop_reason=stop,
-            only_noted=stop not in (None, "requires_approval") and self._compactor.is_due(transcript),
+            only_noted=is_full and stop not in (None, "requires_approval"),
             unsaid=unsaid,
             opening=await transcript.unopened(),
-            hand_on=hand_on,
+            hand_on=hand_on and not is_full,  # whoever makes room needs the lease
         )
         now = time.time_ns() // 1000
         new = {message.id: message.model_copy(update={"created_at": now}) for message in messages}

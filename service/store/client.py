@@ -25,7 +25,7 @@ from redis.exceptions import (
 
 from service.errors import StoreUnreachable, Unconfirmed
 from service.store.batching import READING, WRITING, Batches
-from service.store.connections import Words, ask, drop_idle, pool_of
+from service.store.connections import Words, asked, drop_idle, pool_of
 from service.store.keys import key
 from service.store.scripts import Script, load
 
@@ -111,11 +111,7 @@ class StoreClient:
 
     async def _asked(self, commands: Sequence[Words]) -> list[Any]:
         """The answers to several commands in one round trip, on a connection of their own."""
-        answers = await ask(self._redis.connection_pool, commands)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
+        return await asked(self._redis.connection_pool, commands)
 
     async def _guard(self, answer: Awaitable[Any]) -> Any:
         began, error = perf_counter(), None

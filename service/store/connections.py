@@ -355,6 +355,15 @@ async def ask(pool: ConnectionPool, commands: Sequence[Words]) -> list[Any]:
         await pool.release(connection)
 
 
+async def asked(pool: ConnectionPool, commands: Sequence[Words]) -> list[Any]:
+    """As `ask`; raises the first error that one of them is refused with."""
+    answers = await ask(pool, commands)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
 async def drop_idle(pool: ConnectionPool) -> None:
     """Closes the connections that nobody uses: what befell another one befell them too.
 

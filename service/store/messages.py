@@ -36,10 +36,10 @@ class Sent(NamedTuple):
     is_new: bool
 
 
-def _kept_for(run: Run) -> str:
+def _kept_for(run: Run, *, again: bool) -> str:
     """What of a run is for whom: its output for streams, its end for a sender who waits."""
     if run.options.output != "none":
-        return "stream" if run.kind == STREAMED else "1"
+        return "stream" if run.kind == STREAMED and not again else "1"
     return "" if run.background else "end"
 
 
@@ -77,7 +77,7 @@ class MessageStore:
             run.agent_id,
             run.id,
             record_of(run),
-            _kept_for(run),
+            _kept_for(run, again=retries is not None),
             "1" if run.callback_url else "",
             answers or ("wait" if waits else "refuse"),
             retries or "",

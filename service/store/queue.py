@@ -17,7 +17,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from service.errors import StoreUnreachable
 from service.store.client import Reply
-from service.store.connections import ask
+from service.store.connections import ask, asked
 from service.store.scripts import Script, load
 
 WAKER_MS = 10_000
@@ -129,7 +129,7 @@ class QueueStore:
     async def wake(self, waker: str) -> None:
         """Ends the waiting of whoever waits with this waker, or will within WAKER_MS."""
         with answering():
-            await ask(self._pool, [("RPUSH", waker, "1"), ("PEXPIRE", waker, WAKER_MS)])
+            await asked(self._pool, [("RPUSH", waker, "1"), ("PEXPIRE", waker, WAKER_MS)])
 
     def _claiming(self, queue: str, most: int) -> tuple[list[str], list[Any]]:
         prefixes = [self._names.in_progress, self._names.job, self._names.tries]
@@ -174,12 +174,10 @@ class QueueStore:
 
     async def _run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
         with answering():
-            [reply] = await ask(self._pool, [("EVALSHA", script.sha, len(keys), *keys, *args)])
-            if isinstance(reply, NoScriptError):
-                [reply] = await ask(self._pool, [("EVAL", script.source, len(keys), *keys, *args)])
-            if isinstance(reply, Exception):
-                raise reply
-            return reply
+            try:
+                return (await asked(self._pool, [("EVALSHA", script.sha, len(keys), *keys, *args)]))[0]
+            except NoScriptError:
+                return (await asked(self._pool, [("EVAL", script.source, len(keys), *keys, *args)]))[0]
 
 
 @contextmanager

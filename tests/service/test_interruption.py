@@ -1,7 +1,8 @@
 """Work that something else may cut short: it ends there, and whatever else befalls it stays as it is."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -67,6 +68,32 @@ async def test_what_the_work_raises_is_raised() -> None:
 
 async def test_work_that_is_done_before_it_pauses_is_done() -> None:
     assert (await worked(at_once(), turns=0))[1]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_what_happens_as_the_work_ends_cuts_nothing_short_behind_it(order: tuple[int, int]) -> None:
+    for turns in range(4):
+        happens = asyncio.Event()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        tellers: list[Callable[[], None]] = [happens.set, partial(done.set_result, None)]
+
+        async def work(happens: asyncio.Event, done: "asyncio.Future[None]") -> str:
+            with interrupted_by(happens.wait()) as interruption:
+                await done
+            await asyncio.sleep(0.01)
+            return "interrupted" if interruption.happened else "done"
+
+        working = asyncio.create_task(work(happens, done))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for place in order:
+            tellers[place]()
+            if place == order[0]:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            if done.cancelled():
+                break
+        assert await asyncio.wait_for(working, 5) in ("interrupted", "done")
 
 
 async def test_whoever_cancels_it_meanwhile_is_obeyed() -> None:

@@ -17,7 +17,7 @@ from service.records.base import DEFAULT_WORKSPACE as WS
 from service.records.blocks import Author
 from service.records.ids import new_id
 from service.records.messages import Message, NewMessage
-from service.records.runs import Lease, OutputEvent, Piece, Run, RunOptions, Step, Usage
+from service.records.runs import STREAMED, Lease, OutputEvent, Piece, Run, RunOptions, Step, Usage
 from service.settings import Settings
 from service.store.client import StoreClient
 from service.store.keys import key
@@ -82,12 +82,14 @@ async def new_agent(service: Service) -> Agent:
     return await service.agents.create(WS, NewAgent(model="offline/scripted"), Author())
 
 
-async def begin(service: Service, output: str = "tokens", background: bool = True) -> Teller:
+async def begin(
+    service: Service, output: str = "tokens", background: bool = True, kind: str = "send_message"
+) -> Teller:
     """A run that a worker has begun."""
     agent = await new_agent(service)
     options = RunOptions.model_validate({"output": output})
     sent = [NewMessage(content="go")]
-    run = await service.messages.send(WS, agent.id, sent, options, background=background)
+    run = await service.messages.send(WS, agent.id, sent, options, background=background, kind=kind)
     lease = await taken(service, agent.id, 1)
     assert lease is not None
     assert await service.leases.next_run(lease) is not None
@@ -286,6 +288,52 @@ async def test_many_may_listen_to_one_run_from_anywhere(service: Service, ear: L
     await teller.end()
     told = ["a", "b", "c", "end"]
     assert [await one.end() for one in ears] == [told[n % 3 :] for n in range(30)]
+
+
+@pytest.mark.parametrize("heard_before", [True, False])
+async def test_a_sender_who_listens_is_rung_with_the_last_of_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch, heard_before: bool
+) -> None:
+    """If he has heard all before; what else he missed he reads, and it comes out the same."""
+    teller = await begin(service, kind=STREAMED)
+    read = service.runs.output
+    reads: list[int] = []
+
+    async def counted(ws: str, run_id: str, after: int, limit: int, *, ended: bool) -> Any:
+        reads.append(after)
+        return await read(ws, run_id, after, limit, ended=ended)
+
+    monkeypatch.setattr(service.runs, "output", counted)
+    ear = Ear(service, teller.run.id)
+    await teller.say("a")
+    await ear.until("it has caught up", lambda one: one.told() == ["a"])
+    before = len(reads)
+    if not heard_before:
+        ring = service.bell._ring
+
+        def of_the_end(channel: str, message: str | None) -> None:
+            if message and "{" in message:
+                ring(channel, message)
+
+        monkeypatch.setattr(service.bell, "_ring", of_the_end)
+        await teller.say("b")
+    await teller.store_step(teller.message("assistant", "c"), last=True)
+    texts = ["a", "c", "end"] if heard_before else ["a", "b", "c", "end"]
+    assert await ear.end() == texts
+    assert (len(reads) == before) is heard_before
+    assert ear.heard[-1].run == await service.runs.read(WS, teller.run.id)
+    assert [event.seq for event in ear.heard] == list(range(1, len(texts) + 1))
+
+
+async def test_the_ring_of_a_run_that_nobody_listens_to_brings_nothing(service: Service) -> None:
+    for kind, stored in (("send_message_async", None), (STREAMED, "1")):
+        teller = await begin(service, kind=kind)
+        hash = await service.store.hash(key(WS, "run", teller.run.id))
+        assert (hash["output"], hash.get("listens")) == ("1", stored)
+        async with service.bell.listen(key(WS, "output"), teller.run.id) as rings:
+            await teller.store_step(teller.message("assistant", "x" * 20_000), last=True)
+            heard = await rings.get() or await rings.get()
+        assert heard == f"{teller.run.id} completed"
 
 
 async def test_a_listener_that_leaves_is_forgotten(service: Service) -> None:

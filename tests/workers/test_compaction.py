@@ -9,6 +9,7 @@ from service.records.agents import Agent, AgentFields
 from service.records.base import Page
 from service.records.messages import Compaction, Message, ToolCall, ToolReturn
 from service.records.runs import ModelReply, Run
+from tests.workers.answering import careful
 from tests.workers.bench import PERSON, WS, Bench, Entry, WorkerKilled, call, calls, says, told
 from workers.compaction import cut_of
 from workers.models.base import Emit, ModelError, ModelRequest, ignore
@@ -437,3 +438,42 @@ def test_a_cut_parts_no_call_from_its_results(
     messages: list[Message], share: float, goal: int, cut: int
 ) -> None:
     assert cut_of(messages, share, goal, 1) == cut
+
+
+@pytest.mark.parametrize("more", [False, True])
+async def test_whoever_makes_room_behind_a_failed_step_has_the_lease_still(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, more: bool
+) -> None:
+    """A run that waits is not handed on before that: it would start from what has left the context."""
+    agent = await bench.agent(compaction_settings=SETTINGS, context_window_limit=WINDOW, blocks={"notes": ""})
+    for _ in range(3):
+        await bench.tell(agent, says(LONG))
+    as_it_is, tries = bench.loop._compactor.make_room, []
+
+    async def away_at_first(*args: Any, **how: Any) -> Any:
+        tries.append(args)
+        if len(tries) == 1:
+            raise ModelError("llm_server_error", "away")
+        return await as_it_is(*args, **how)
+
+    monkeypatch.setattr(bench.loop._compactor, "make_room", away_at_first)
+    inserted = call("memory_insert", label="notes", new_string="seen")
+    failing = await bench.script(agent, calls(inserted, text=LONG), {"error": "llm_server_error"})
+    if more:
+        await bench.script(agent, says("second"))
+    await bench.carry(agent)
+    assert (await bench.service.runs.read(WS, failing.id)).status == "failed"
+    assert len(await summaries(bench, agent)) == 1
+    if more:
+        context = await bench.service.messages.context(WS, agent.id)
+        assert len(bench.requests[-1].messages) == len(context) - 2  # the prompt, and what it answered
+
+
+async def test_whoever_makes_room_behind_a_request_has_the_lease_still(bench: Bench) -> None:
+    agent = await careful(bench, compaction_settings=SETTINGS, context_window_limit=WINDOW)
+    for _ in range(3):
+        await bench.tell(agent, says(LONG))
+    run = await bench.tell(agent, calls(NOTE, text=LONG), says("Done."))
+    assert run.stop_reason == "requires_approval"
+    assert len(await summaries(bench, agent)) == 1
+    assert (await bench.state(agent))["status"] == "idle"

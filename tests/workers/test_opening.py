@@ -94,3 +94,30 @@ async def test_a_worker_told_to_stop_gives_back_the_run_it_was_handed_on(
     await bench.new_loop().carry(await bench.lease(agent, "two"))
     assert (await bench.service.runs.read(WS, second.id)).status == "completed"
     assert (await bench.service.runs.read(WS, second.id)).tries == 1
+
+
+async def test_whoever_is_cut_off_while_a_trace_is_kept_leaves_no_storing_behind(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await bench.agent()
+    run = await bench.script(agent, says("Hello."))
+    open_run, keeping = bench.service.leases.open_run, asyncio.Event()
+
+    async def slow(*args: Any) -> None:
+        await asyncio.sleep(0.05)
+        await open_run(*args)
+
+    async def keep(*_: object) -> None:
+        keeping.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setitem(vars(bench.service.settings), "traces", True)
+    monkeypatch.setattr(bench.service.leases, "open_run", slow)
+    monkeypatch.setattr(bench.loop._stepper._asker, "keep_trace", keep)
+    carrying = asyncio.create_task(bench.carry(agent))
+    await asyncio.wait_for(keeping.wait(), 5)
+    await bench.service.runs.cancel(WS, run.id)
+    await asyncio.wait_for(carrying, 5)
+    assert "opening" not in {task.get_name() for task in asyncio.all_tasks()}
+    assert (await bench.service.runs.read(WS, run.id)).status == "cancelled"
+    assert await bench.service.store.field(key(WS, "run", run.id), "prompt") is None

@@ -14,7 +14,9 @@ end
 
 local function send(agent, run, record, output, callback, priority, due)
   local seq = redis.call('HINCRBY', K.meta(), 'seq', 1)
-  redis.call('HSET', K.run(run), 'record', record, 'created_at', MICROS, 'output', output)
+  local listens = output == 'stream'
+  redis.call('HSET', K.run(run), 'record', record, 'created_at', MICROS, 'output', listens and '1' or output)
+  if listens then redis.call('HSET', K.run(run), 'listens', '1') end
   if callback == '1' then redis.call('HSET', K.run(run), 'callback', '1') end
   -- One that is listed already ran out, and its key is used again: its old status is forgotten, and its listing is not.
   if redis.call('ZADD', K.runs(), seq, run) == 0 then run_unfiled(run) end

@@ -16,10 +16,10 @@ local function told(run)
 end
 
 local function told_with_ring(run, said)
-  local waits, all = redis.call('HGET', K.run(run), 'output'), nil
-  if waits == 'end' then
+  local all
+  if redis.call('HGET', K.run(run), 'output') == 'end' then
     all = told(run)
-  elseif waits == 'stream' and said then
+  elseif said then
     all = {run = redis.call('HGETALL', K.run(run)), said = said}
   else
     return ''
