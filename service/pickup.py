@@ -2,8 +2,8 @@
 
 Keys, job format and results are arq's own; the ways to a job and from it are ours:
 one blocking pop waits, one script behind it claims what is due with all that a worker
-needs to begin, one script ends a job. Stock producers, which do not ring, are found
-within a second.
+needs to begin, one script ends a job, unless what it was for has ended it along
+with itself. Stock producers, which do not ring, are found within a second.
 
 The process outlives the queue: while it does not answer, the worker asks again
 with growing pauses. A claim lasts three seconds and is not renewed: a longer job is

@@ -110,22 +110,25 @@ class Loop:
         run_id = open_run.run.id
         with interrupted_by(self._service.runs.cancelled(lease.workspace, run_id)):
             return await self._steps(lease, open_run, hand_on)
-        await self._cut_off(lease, run_id, "cancelled")
-        log.info("run.cancelled")
+        if await self._cut_off(lease, run_id, "cancelled"):
+            log.info("run.cancelled")
         return None
 
     async def _cut_off(
         self, lease: Lease, run_id: str, stop: StopReason, error: RunError | None = None
-    ) -> None:
-        """Ends a run where it stands; of a step that was answered its usage counts, its messages do not."""
+    ) -> bool:
+        """Ends a run where it stands; of a step that was answered its usage counts, its messages do not.
+
+        False for one that had ended just before.
+        """
         ws, leases = lease.workspace, self._service.leases
         run, steps = await self._service.runs.read(ws, run_id), await self._service.runs.steps(ws, run_id)
-        if run.status not in OPEN:  # it ended just before
-            return
+        if run.status not in OPEN:
+            return False
         last = steps[-1] if steps else await self._answering(ws, run)
         if last is None or last.status != "pending" or last.reply is None:
             await leases.finish(lease, run_id, stop, error)
-            return
+            return True
         update = {"status": status_of(stop), "stop_reason": stop, "error": error}
         await leases.store_step(
             lease,
@@ -138,6 +141,7 @@ class Loop:
             stop_reason=stop,
             error=error,
         )
+        return True
 
     async def _answering(self, ws: str, run: Run) -> Step | None:
         """Of a run that answers a request the step it begins with, for its calls are in the history."""

@@ -79,6 +79,12 @@ def _told(reply: Reply) -> Told:
     return to_run(flat(hash)), [Message.model_validate_json(body) for body in messages]
 
 
+def _with(ring: str) -> Any:
+    """What came with the ring of a run's end (told.lua); None where nothing did."""
+    _, _, told = (*ring.split(" ", 2), "")[:3]
+    return json.loads(told) if told else None
+
+
 class RunStore:
     """Runs as everybody reads them."""
 
@@ -101,16 +107,15 @@ class RunStore:
     @staticmethod
     def told_with(ring: str) -> Told | None:
         """The same as it comes with the ring of a run's end, if it does."""
-        _, _, told = (*ring.split(" ", 2), "")[:3]
-        return _told(json.loads(told)) if told.startswith("[") else None
+        told = _with(ring)
+        return _told(told) if isinstance(told, list) else None
 
     @staticmethod
     def said_with(ring: str) -> tuple[list[OutputEvent], Run] | None:
         """What a run said last, up to its end, and the run as it is then: they may come with its ring."""
-        _, _, text = (*ring.split(" ", 2), "")[:3]
-        if not text.startswith("{"):
+        told = _with(ring)
+        if not isinstance(told, dict):
             return None
-        told = json.loads(text)
         said = told["said"]
         events = [_event(said[i], {"event": said[i + 1]}) for i in range(0, len(said), 2)]
         return events, to_run(flat(told["run"]))

@@ -25,6 +25,24 @@ async def found(team: Team, page: Page | None = None, **query: Any) -> list[str]
     return [agent.name for agent in agents]
 
 
+async def test_a_type_is_read_once_and_not_kept_for_one_that_is_not_there(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await team.service.agents.create(WS, NewAgent(model="offline/scripted"), ALICE)
+    reads: list[str] = []
+    as_it_is = AgentStore.type_of
+
+    async def counted(store: AgentStore, ws: str, agent_id: str) -> str | None:
+        reads.append(f"{ws} {agent_id}")
+        return await as_it_is(store, ws, agent_id)
+
+    monkeypatch.setattr(AgentStore, "type_of", counted)
+    for _ in range(2):
+        assert await team.service.agents.type_of(WS, agent.id) == agent.agent_type
+        assert await team.service.agents.type_of("other", agent.id) is None
+    assert reads == [f"{WS} {agent.id}", f"other {agent.id}", f"other {agent.id}"]
+
+
 async def test_an_agent_answers_with_the_handle_it_was_made_with(team: Team) -> None:
     agent = await team.service.agents.create(WS, NewAgent(model="openai/gpt-4o-mini-2024-07-18"), ALICE)
     assert agent.model == "openai/gpt-4o-mini-2024-07-18"

@@ -83,7 +83,11 @@ async def test_what_waits_goes_in_one_write_and_each_has_its_own_answer(lines: H
 
 
 async def test_what_rings_has_its_own_answer_too(lines: Held) -> None:
+    """Behind a command that begins our reply, so that the store writes it last."""
+    await lines.batches.send("GET", "n")
+    before = await lines.calls("ping")
     assert await lines.batches.send("INCR", "n", rings=True) == 1
+    assert await lines.calls("ping") == before + 1
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         await lines.batches.send("HGET", "n", "field", rings=True)
     await lines.hold()

@@ -87,6 +87,16 @@ async def test_several_commands_go_in_one_round_trip(store: StoreClient) -> None
     assert found == [{"a": "1"}, ["x"], 1, ["1"], "v"]
 
 
+async def test_a_url_that_asks_for_another_protocol_is_read_the_same(redis_server: str) -> None:
+    store = StoreClient.connect(f"{redis_server}?protocol=3")
+    await raw(store).hset("h", mapping={"a": "1"})  # type: ignore[misc]
+    await raw(store).zadd("z", {"x": 1.5})
+    assert await store.hash("h") == {"a": "1"}
+    assert await store.range("z") == [("x", 1.5)]
+    await raw(store).delete("h", "z")
+    await store.close()
+
+
 async def test_a_script_is_sent_once_and_then_named(real_store: StoreClient) -> None:
     await raw(real_store).script_flush()
     await real_store.run("block_versions", "default", "agent-1")

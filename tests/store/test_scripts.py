@@ -3,7 +3,7 @@
 import pytest
 
 from service.store import scripts
-from service.store.scripts import load
+from service.store.scripts import RINGING, load
 
 
 @pytest.fixture
@@ -46,3 +46,8 @@ def test_scripts_that_differ_have_different_names_for_the_server(sources: dict[s
     sources |= {"one": "return 1", "two": "return 2"}
     assert load("one").sha != load("two").sha
     assert load("one") == load("one")
+
+
+@pytest.mark.parametrize("name", sorted(RINGING))
+def test_what_is_said_to_ring_rings_those_who_wait_for_a_run(name: str) -> None:
+    assert "redis.call('PUBLISH', K.output()" in load(name).source

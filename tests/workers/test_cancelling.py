@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from service.errors import StoreUnreachable
+from service.errors import LeaseLost, StoreUnreachable
 from service.records.runs import Run, Step
 from service.runs import Runs
 from service.store.client import StoreClient
@@ -210,3 +211,30 @@ async def test_a_worker_that_is_stopped_leaves_nobody_listening(bench: Bench) ->
         await carrying
     left = {getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()}
     assert not left & {"Loop._steps", "Runs.cancelled"}
+
+
+async def test_a_run_that_ended_as_it_was_cancelled_has_ended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store had its last step, and its worker no reply: the run is not cut off, nor said to be."""
+    agent = await bench.agent()
+    run = await bench.script(agent, says("Done."))
+    store_step, ended = bench.service.leases.store_step, bench.service.metrics.run_ended
+    ends: list[str] = []
+
+    async def without_a_reply(*args: Any, **how: Any) -> None:
+        await bench.service.runs.cancel(WS, run.id)
+        await store_step(*args, **how)
+        await asyncio.Event().wait()
+
+    def noted(stop: Any) -> None:
+        ends.append(stop)
+        ended(stop)
+
+    monkeypatch.setattr(bench.service.leases, "store_step", without_a_reply)
+    monkeypatch.setattr(bench.service.metrics, "run_ended", noted)
+    with capture_logs() as logs, pytest.raises(LeaseLost):  # given back with the end of the run
+        await asyncio.wait_for(bench.carry(agent), IN_TIME_S)
+    assert (await read(bench, run)).status == "completed"
+    assert ends == ["end_turn"]
+    assert "run.cancelled" not in [one["event"] for one in logs]
