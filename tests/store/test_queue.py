@@ -183,6 +183,12 @@ async def test_a_wait_is_none_while_the_bell_has_rung(queue: QueueStore, redis: 
     assert [job.id for job in found.jobs] == ["job-0", "job-2"]
 
 
+async def test_whoever_cannot_be_woken_is_not_said_to_be(queue: QueueStore, redis: "Redis") -> None:
+    await redis.set(WAKER, "no list")
+    with pytest.raises(StoreUnreachable):
+        await queue.wake(WAKER)
+
+
 @pytest.mark.parametrize("early", [True, False], ids=["before he waits", "while he waits"])
 async def test_who_waits_is_woken_with_what_is_due(queue: QueueStore, redis: "Redis", early: bool) -> None:
     await put(queue, "job-1")

@@ -186,6 +186,13 @@ async def test_a_run_that_was_deleted_is_told_of_no_more(
     await bench.service.callbacks.settle(WS, run.id, 200, None)
 
 
+async def test_the_end_of_a_run_rings_for_those_who_tell_of_it(bench: Bench, receiver: Receiver) -> None:
+    async with bench.service.callbacks.rings(WS) as rings:
+        assert await asyncio.wait_for(rings.get(), 5) is None
+        await ended(bench, receiver.url)
+        assert await asyncio.wait_for(rings.get(), 5) == "callbacks due"
+
+
 async def test_a_worker_tells_as_soon_as_it_is_rung_and_outlives_the_store(
     bench: Bench, caller: Caller, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
