@@ -17,7 +17,7 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +45,7 @@ LOOKS_AT_ONCE = 8
 """Connections that checks take, however many streams find at once that theirs is too old."""
 IN_WORKSPACE_MOST = 1_000
 NAME_MOST = 200
+_ANYBODY = Permit()
 _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
@@ -130,9 +131,9 @@ class Tokens:
         log.info("token.revoked", workspace=token.workspace, token_id=token.id)
         return token
 
-    async def admit(self, secret: str | None) -> Permit:
+    def admit(self, secret: str | None) -> Awaitable[Permit]:
         """What the caller with this secret may do. Raises Unauthorized."""
-        return await self._admit(None if secret is None else _digest(secret))
+        return self._admit(None if secret is None else _digest(secret))
 
     async def count(self, token: Token) -> None:
         """Counts a request where the token has a rate. Raises TooManyRequests."""
@@ -178,7 +179,7 @@ class Tokens:
         if found is None:
             found = await self._looking.ask(digest, partial(self._look, digest))
         if not found.exist:
-            return Permit(digest=digest)
+            return _ANYBODY if digest is None else Permit(digest=digest)
         if found.token is None or found.token.has_run_out(self._clock()):
             raise Unauthorized
         return Permit(token=found.token, digest=digest)

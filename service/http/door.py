@@ -11,6 +11,7 @@ from time import perf_counter_ns
 from typing import Any
 
 import structlog
+from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -111,7 +112,12 @@ class Door:
             facts["route"] = route.path
             permit = await self._enter(self.service, route, scope, headers)
             check_ids(path)
-            call = await self._call(self.service, permit, route, path, scope, receive, headers)
+            query = self._query(route, scope["query_string"])
+            body = _NOTHING if route.body is None else await _body(route.body, receive, headers)
+            by = author_of(headers, permit.token)
+            ws = DEFAULT_WORKSPACE if permit.token is None else permit.token.workspace
+            ending = Ending(self._ending, self.service.tokens, permit)
+            call = Call(self.service, path, query, body, headers, receive, by, ws, ending)
             return await route.handler(call)
         except Exception as error:
             refusal = refusal_of(error)
@@ -140,28 +146,15 @@ class Door:
             client = scope.get("client")
             refuse_strangers(headers, None if client is None else client[0])
 
-    async def _call(
-        self,
-        service: Service,
-        permit: Permit,
-        route: Route,
-        path: dict[str, str],
-        scope: Scope,
-        receive: Receive,
-        headers: Headers,
-    ) -> Call[Any, Any]:
-        sent = scope["query_string"]
-        query: Any = _NOTHING
-        if route.query is not None:
-            query = parse_query(route.query, sent) if sent else self._default_queries[route.query]
-        body: Any = _NOTHING
-        if route.body is not None:
-            require_json(headers)
-            body = parse_body(route.body, await read_body(receive, headers) or b"{}")
-        by = author_of(headers, permit.token)
-        ws = DEFAULT_WORKSPACE if permit.token is None else permit.token.workspace
-        ending = Ending(self._ending, service.tokens, permit)
-        return Call(service, path, query, body, headers, receive, by, ws, ending)
+    def _query(self, route: Route, sent: bytes) -> BaseModel:
+        if route.query is None:
+            return _NOTHING
+        return parse_query(route.query, sent) if sent else self._default_queries[route.query]
+
+
+async def _body(model: type[BaseModel], receive: Receive, headers: Headers) -> BaseModel:
+    require_json(headers)
+    return parse_body(model, await read_body(receive, headers) or b"{}")
 
 
 async def _has_tokens(service: Service) -> bool:

@@ -1,9 +1,8 @@
 """Record: the frozen base of all records, with time and paging."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from operator import itemgetter
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 Model = TypeVar("Model", bound=BaseModel)
 Micros = int
 _EPOCH = datetime(1970, 1, 1)
+_put = object.__setattr__  # past what makes a model frozen
 
 DEFAULT_WORKSPACE = "default"
 DEFAULT_POOL = "default"
@@ -21,6 +21,7 @@ IDS_AT_MOST = 200_000
 """Ids one request for a list takes from indexes."""
 
 
+@lru_cache(maxsize=1024)
 def iso(at: Micros) -> str:
     """ISO 8601 in UTC with microseconds and `Z`, as V1 writes row times."""
     return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds") + "Z"
@@ -46,26 +47,25 @@ def unchecked(model: type[Model], values: Mapping[str, Any]) -> Model:
     Checking them again is most of what reading a block costs. Each field has to be there, as its type says;
     what is no field is left out. (`model_construct` without its questions: no aliases, no defaults.)
     """
-    names, of, told = _shape(model)
+    names, told = _shape(model)
     made = model.__new__(model)
-    object.__setattr__(made, "__dict__", dict(zip(names, of(values), strict=True)))
-    object.__setattr__(made, "__pydantic_fields_set__", told)
-    object.__setattr__(made, "__pydantic_extra__", None)
-    object.__setattr__(made, "__pydantic_private__", None)
+    held = made.__dict__
+    for name in names:
+        held[name] = values[name]
+    _put(made, "__pydantic_fields_set__", told)
+    _put(made, "__pydantic_extra__", None)
+    _put(made, "__pydantic_private__", None)
     return made
 
 
 @cache
-def _shape(model: type[BaseModel]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], set[str]]:
-    """The names of its fields, what takes their values in that order, and the names as pydantic keeps them.
+def _shape(model: type[BaseModel]) -> tuple[tuple[str, ...], set[str]]:
+    """The names of its fields, in order, and as pydantic keeps them.
 
     The set is shared: whoever copies a model copies it, and a frozen model adds nothing to it.
     """
     names = tuple(model.__pydantic_fields__)
-    if len(names) == 1:
-        (name,) = names
-        return names, lambda values: (values[name],), {name}
-    return names, itemgetter(*names), set(names)
+    return names, set(names)
 
 
 class Page(Record):

@@ -1,14 +1,16 @@
 """Batching: commands that come while others are on their way go to the store together.
 
-Nobody waits for company: as long as one of a few lines is free, a command goes at once and alone.
-Those that come while none is share the next write and the next reading, which halves what each
-of them costs. Nothing else about a command changes: it has its own answer or its own error. What
+A command that is alone goes at once, as long as one of a few lines is free. Those that come while none is
+share the next write and the next reading, which halves what each of them costs; and where the last to go
+had company the next wait for the rest of this turn of the event loop, so that those who are about to come
+go with them. Nothing else about a command changes: it has its own answer or its own error. What
 breaks a connection is the error of all that were on it, and whoever stops waiting for a command
 before it is sent takes it back. A line that is slow, or silent, holds nobody up for longer than
 PATIENCE_S: then it does not count any more.
 """
 
 import asyncio
+from collections.abc import Sequence
 from copy import copy
 from time import monotonic
 from typing import Any, NamedTuple
@@ -48,6 +50,10 @@ class Batches:
         """Of each line that is taken: since when, on the monotonic clock."""
         self._taken = 0
         self._waiting: list[_Waiting] = []
+        self._setting_out = 0
+        """Batches that begin with the next turn of the loop, and take whatever waits by then."""
+        self._in_company = False
+        """Whether those that went last from among the waiting were several."""
         self._look: asyncio.TimerHandle | None = None
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -56,7 +62,7 @@ class Batches:
 
         `rings`: others wait for what it publishes, and are to have it before its answer is here.
         """
-        if self._waiting or not self._is_one_free():
+        if self._waiting or self._in_company or not self._is_one_free():
             answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             self._waiting.append((words, answer))
             self._send_waiting()
@@ -86,7 +92,8 @@ class Batches:
     def _send_waiting(self) -> None:
         if not self._waiting:
             return
-        if self._is_one_free():
+        if len(self._waiting) > self._setting_out * self._lines.most and self._is_one_free():
+            self._setting_out += 1
             sending = asyncio.create_task(self._send_batch(self._take()))
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
@@ -98,33 +105,33 @@ class Batches:
         self._send_waiting()
 
     async def _send_batch(self, line: int) -> None:
+        self._setting_out -= 1
         try:
-            await self._send_together()
+            if self._waiting:
+                await self._send_batches(line)
         finally:
             del self._began[line]
             self._send_waiting()
 
-    async def _send_together(self) -> None:
-        if not self._waiting:
-            return
+    async def _send_batches(self, line: int) -> None:
+        """One after the other while somebody waits: a connection that has just answered is a good one."""
         # The connection first, as it may take a while: whoever stops waiting meanwhile has sent nothing.
-        batch: list[_Waiting] = []
         try:
             connection: Any = await self._pool.get_connection()
-            try:
-                batch = self._next()
-                found = await connection.ask([words for words, _ in batch])
-            finally:
-                await self._pool.release(connection)
         except Exception as error:  # noqa: BLE001, everybody who waits is told
-            batch = batch or self._next()
-            found = [copy(error) for _ in batch]
-        except BaseException:  # the event loop ends
-            for _, answer in batch or self._next():
-                answer.cancel()
-            raise
-        for (_, answer), reply in zip(batch, found, strict=True):
-            _tell(answer, reply)
+            _tell(self._next(), error)
+            return
+        try:
+            while batch := self._next():
+                self._in_company = len(batch) > 1
+                self._began[line] = monotonic()
+                await _ask(connection, batch)
+                if not connection.is_connected:
+                    break
+                if self._in_company:  # who was answered goes on first, and may come back
+                    await asyncio.sleep(0)
+        finally:
+            await self._pool.release(connection)
 
     def _next(self) -> list[_Waiting]:
         """Those that go together now; whoever does not wait any more is none of them."""
@@ -133,10 +140,26 @@ class Batches:
         return waiting[: self._lines.most]
 
 
-def _tell(answer: "asyncio.Future[Any]", reply: object) -> None:
-    if answer.done():  # nobody waits for it any more
+async def _ask(connection: Any, batch: Sequence[_Waiting]) -> None:
+    try:
+        found = await connection.ask([words for words, _ in batch])
+    except Exception as error:  # noqa: BLE001, everybody who waits is told
+        _tell(batch, error)
         return
-    if isinstance(reply, Exception):
-        answer.set_exception(reply)
-    else:
-        answer.set_result(reply)
+    except BaseException:  # the event loop ends
+        for _, answer in batch:
+            answer.cancel()
+        raise
+    for (_, answer), reply in zip(batch, found, strict=True):
+        if answer.done():  # nobody waits for it any more
+            continue
+        if isinstance(reply, Exception):
+            answer.set_exception(reply)
+        else:
+            answer.set_result(reply)
+
+
+def _tell(batch: Sequence[_Waiting], error: Exception) -> None:
+    for _, answer in batch:
+        if not answer.done():
+            answer.set_exception(copy(error))

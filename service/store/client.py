@@ -88,16 +88,16 @@ class StoreClient:
         except NoScriptError:
             return await self._send(script, "EVAL", script.source, len(keys), *keys, *args)
 
-    async def _send(self, script: Script, *words: str | int) -> Any:
+    def _send(self, script: Script, *words: str | int) -> Awaitable[Any]:
         if script.rings and not self._replicas:
-            return await self._guard(self._writing.send(*words, rings=True))
-        return await (self._write(*words) if script.writes else self._read(*words))
+            return self._guard(self._writing.send(*words, rings=True))
+        return self._write(*words) if script.writes else self._read(*words)
 
-    async def _read(self, *words: str | int) -> Any:
-        return await self._guard(self._reading.send(*words))
+    def _read(self, *words: str | int) -> Awaitable[Any]:
+        return self._guard(self._reading.send(*words))
 
-    async def _write(self, *words: str | int) -> Any:
-        return await self._guard(self._confirmed(words) if self._replicas else self._writing.send(*words))
+    def _write(self, *words: str | int) -> Awaitable[Any]:
+        return self._guard(self._confirmed(words) if self._replicas else self._writing.send(*words))
 
     async def _confirmed(self, words: Words) -> Any:
         """A write and, in the same round trip, the waiting for its replicas.
@@ -333,7 +333,8 @@ def _entries(found: Sequence[Any]) -> list[tuple[str, dict[str, str]]]:
 
 def flat(values: Sequence[str]) -> dict[str, str]:
     """A hash that a script gave back as {field, value, field, value, …}."""
-    return dict(zip(values[::2], values[1::2], strict=True))
+    each = iter(values)
+    return dict(zip(each, each, strict=True))
 
 
 _DECODERS: dict[str | int, Callable[[Any], Any]] = {"HGETALL": flat, "SMEMBERS": set, "ZSCORE": _number}

@@ -28,12 +28,15 @@ class Held:
         self._held: list[asyncio.Task[Any]] = []
 
     async def hold(self) -> None:
-        self._held = [asyncio.create_task(self.batches.send("BLPOP", "gate", 9)) for _ in range(COUNT)]
+        """One after the other: at once they might go together, and hold up one line."""
+        self._held = []
 
         async def held() -> bool:
-            return int((await self._other.info("clients"))["blocked_clients"]) == COUNT
+            return int((await self._other.info("clients"))["blocked_clients"]) == len(self._held)
 
-        await wait_until("all lines are held up", held)
+        for _ in range(COUNT):
+            self._held.append(asyncio.create_task(self.batches.send("BLPOP", "gate", 9)))
+            await wait_until("the line is held up", held)
 
     async def let_go(self) -> None:
         await cast(Awaitable[int], self._other.rpush("gate", *"x" * COUNT))
@@ -98,10 +101,26 @@ async def test_what_rings_has_its_own_answer_too(lines: Held) -> None:
 
 
 async def test_a_longer_queue_goes_in_several_batches(lines: Held) -> None:
-    many = 2 * MOST + 7
+    many = (COUNT + 1) * MOST + 7
     tasks = await waiting(lines, *(("INCR", "n") for _ in range(many)))
     await lines.let_go()
     assert sorted(await asyncio.gather(*tasks)) == list(range(1, many + 1))
+
+
+async def test_after_company_those_of_one_turn_go_together(lines: Held) -> None:
+    """And one that comes alone then goes alone again, at once."""
+    tasks = await waiting(lines, ("INCR", "n"), ("INCR", "n"))
+    await lines.let_go()
+    await asyncio.gather(*tasks)
+    before = await lines.reads()
+    found = await asyncio.gather(*(lines.batches.send("INCR", "n") for _ in range(MOST)))
+    assert found == list(range(3, MOST + 3))
+    assert await lines.reads() - before == 2  # the batch, and this question
+    assert await lines.batches.send("INCR", "n") == MOST + 3  # waits for others, as the last had some
+    before = await lines.reads()
+    ours = [asyncio.create_task(lines.batches.send("INCR", "n")) for _ in range(MOST)]
+    await asyncio.gather(*ours)
+    assert await lines.reads() - before > 2
 
 
 async def test_one_that_is_refused_is_refused_alone(lines: Held) -> None:
