@@ -17,8 +17,10 @@ from typing import Any, cast
 class Interruption:
     """What may cut a block short: whatever of `events` returns first. One that raises does not."""
 
-    def __init__(self, events: tuple[Coroutine[Any, Any, object], ...]) -> None:
+    def __init__(self, events: tuple[Coroutine[Any, Any, object], ...], after_s: float = 0) -> None:
         self._events = events
+        self._after_s = after_s
+        self._to_come: asyncio.TimerHandle | None = None
         self._watching: list[asyncio.Task[object]] = []
         self._is_over = False
         self.happened = False
@@ -28,11 +30,18 @@ class Interruption:
     def __enter__(self) -> "Interruption":
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._cancelling = self._task.cancelling()
+        if self._after_s:
+            self._to_come = asyncio.get_running_loop().call_later(self._after_s, self._watch)
+        else:
+            self._watch()
+        return self
+
+    def _watch(self) -> None:
+        self._to_come = None
         for event in self._events:
             watching = asyncio.create_task(event)
             watching.add_done_callback(self._cut)
             self._watching.append(watching)
-        return self
 
     def _cut(self, watching: "asyncio.Task[object]") -> None:
         if watching.cancelled() or watching.exception() is not None or self.happened or self._is_over:
@@ -44,6 +53,10 @@ class Interruption:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._is_over = True  # one that is done has its `_cut` on the way already
+        if self._to_come is not None:
+            self._to_come.cancel()
+            for event in self._events:
+                event.close()
         for watching in self._watching:
             watching.cancel()
         if not self.happened:
@@ -52,6 +65,9 @@ class Interruption:
         return self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError)
 
 
-def interrupted_by(*events: Coroutine[Any, Any, object]) -> Interruption:
-    """For a `with` around what is to end early; every event is a task for as long as that goes on."""
-    return Interruption(events)
+def interrupted_by(*events: Coroutine[Any, Any, object], after_s: float = 0) -> Interruption:
+    """For a `with` around what is to end early; every event is a task for as long as that goes on.
+
+    `after_s`: they are begun that much later, so that what is over by then has not paid for them.
+    """
+    return Interruption(events, after_s)

@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 RUNS_PER_LEASE = 10
 """After so many runs the agent goes to the back of the queue, so that others get their turn."""
+_HEEDED_AFTER_S = 0.02
+"""Cancellations of a run are listened for from then on; one that was asked for before is found as well."""
 
 
 class Loop:
@@ -108,7 +110,7 @@ class Loop:
     ) -> Following | None:
         """Steps that end where they are as soon as somebody asks for it."""
         run_id = open_run.run.id
-        with interrupted_by(self._service.runs.cancelled(lease.workspace, run_id)):
+        with interrupted_by(self._service.runs.cancelled(lease.workspace, run_id), after_s=_HEEDED_AFTER_S):
             return await self._steps(lease, open_run, hand_on)
         if await self._cut_off(lease, run_id, "cancelled"):
             log.info("run.cancelled")

@@ -29,7 +29,7 @@ from workers.models.registry import Models
 from workers.request import answered, results_without_running, tools_now
 from workers.tools.context import ToolContext
 from workers.tools.registry import Tools
-from workers.transcript import Transcript, input_of, refresh
+from workers.transcript import Transcript, refresh
 from workers.waits import Waiting
 
 log = structlog.get_logger()
@@ -212,7 +212,8 @@ class Stepper:
             "run_id": run.id,
             "step_id": step.id,
         }
-        messages = input_of(run, step.id) if run.step_count == 0 else []
+        given = transcript.input if run.step_count == 0 else []
+        messages = [message.model_copy(update={"step_id": step.id}) for message in given]
         if step.answers is None and (reply.text or reply.tool_calls or reply.reasoning):
             answer = Message(
                 id=step.message_id or derived_id("message", step.id, "answer"),

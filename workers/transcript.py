@@ -42,6 +42,8 @@ class Transcript:
     """block id -> the version that the transcript tells of."""
     pending_step: str | None
     usage: Usage
+    input: list[Message] = field(default_factory=list)
+    """The run's own."""
     done: dict[str, str] = field(default_factory=dict)
     """effect id -> block id of what another worker did before this one took over."""
     results: dict[int, ToolReturn] = field(default_factory=dict)
@@ -83,16 +85,13 @@ class Transcript:
         opening, self.opening = self.opening, None
         return await opening.left()
 
-    def input(self) -> list[Message]:
-        return input_of(self.run)
-
     def is_client(self, tool: str) -> bool:
         """Whether the sender of the run carries this tool out himself."""
         return any(tool == given.name for given in self.run.options.client_tools)
 
     def is_note(self, message: Message) -> bool:
         """Whether a message is a note of others' edits: those are of the transcript alone."""
-        return message.created_at == 0 and message.id not in {one.id for one in self.input()}
+        return message.created_at == 0 and message.id not in {one.id for one in self.input}
 
     def last_result(self) -> str | None:
         """The text of the last tool result of this turn, for rules that depend on it."""
@@ -146,6 +145,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
     transcript = Transcript(
         agent=agent,
         run=run,
+        input=input_of(run),
         prompt=prompt_for(run, prompt),
         messages=messages,
         seen=seen,
@@ -162,7 +162,7 @@ async def gather(service: Service, lease: Lease, open_run: OpenRun) -> Transcrip
         transcript.done = await service.blocks.effects(ws, run.id)
         transcript.results = await service.asks.results(ws, run.id)
     if run.step_count == 0:
-        transcript.messages += transcript.input()
+        transcript.messages += transcript.input
         transcript.knew = dict(requests[0].knew) if requests else {}
     for note in open_run.material.notes:
         _place(transcript.messages, note)

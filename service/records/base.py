@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -39,6 +39,21 @@ class Record(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """pydantic's, in a third of its time where nothing is copied deeply: each step makes several."""
+        if deep or self.__pydantic_private__ is not None:
+            return super().model_copy(update=update, deep=deep)
+        made = self.__class__.__new__(self.__class__)
+        made.__dict__.update(self.__dict__)
+        told = self.__pydantic_fields_set__
+        if update:
+            made.__dict__.update(update)
+            told = told | update.keys()
+        _put(made, "__pydantic_fields_set__", told)
+        _put(made, "__pydantic_extra__", None)
+        _put(made, "__pydantic_private__", None)
+        return made
 
 
 def unchecked(model: type[Model], values: Mapping[str, Any]) -> Model:

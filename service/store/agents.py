@@ -41,7 +41,7 @@ def to_agent(hash: Mapping[str, str], message_ids: Sequence[str]) -> Agent:
     values: dict[str, Any] = from_json(hash["record"])
     values |= {name: hash[name] for name in _LIVE if name in hash}
     values["message_ids"] = list(message_ids)
-    values["identity_ids"] = json.loads(hash["identity_ids"])
+    values["identity_ids"] = from_json(hash["identity_ids"])
     return Agent.model_validate(values)
 
 

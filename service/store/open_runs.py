@@ -1,8 +1,10 @@
 """Open runs in the store: the reply that hands a run out -> OpenRun."""
 
-import json
 from collections.abc import Mapping
 
+from pydantic_core import from_json
+
+from service.records.base import unchecked
 from service.records.blocks import Cause
 from service.records.messages import Message
 from service.records.open_runs import Material, OpenRun
@@ -18,28 +20,31 @@ def to_open_run(reply: Reply) -> OpenRun | None:
     if reply[0] != "run":
         return None
     hash: Mapping[str, str] = flat(reply[2])
-    seen = {id: int(version) for id, version in json.loads(hash.get("seen", "{}")).items()}
-    return OpenRun.model_validate(
+    return unchecked(
+        OpenRun,
         {
             "run": to_run(hash),
             "material": _material(reply[3]),
             "prompt": hash.get("prompt"),
-            "seen": seen,
+            "seen": {id: int(version) for id, version in from_json(hash.get("seen", "{}")).items()},
             "step_id": hash.get("step_id"),
-            "causes": [Cause.model_validate(change) for change in json.loads(hash.get("causes", "[]"))],
+            "causes": [Cause.model_validate(change) for change in from_json(hash.get("causes", "[]"))],
             "over": int(hash.get("over", "0")),
             "stop": hash.get("stop"),
             "cancelled": hash.get("cancel") == "1",
             "spent": spent_of(reply[4:]) if reply[4:] else None,
-        }
+        },
     )
 
 
 def _material(reply: Reply) -> Material:
     agent, context, bodies, blocks, notes = reply
-    return Material(
-        agent=to_agent(flat(agent), context),
-        context=[Message.model_validate_json(body) for body in bodies],
-        blocks=[to_block(flat(block)) for block in blocks],
-        notes=[Message.model_validate_json(note) for note in notes],
+    return unchecked(
+        Material,
+        {
+            "agent": to_agent(flat(agent), context),
+            "context": [Message.model_validate_json(body) for body in bodies],
+            "blocks": [to_block(flat(block)) for block in blocks],
+            "notes": [Message.model_validate_json(note) for note in notes],
+        },
     )

@@ -143,7 +143,7 @@ class QueueStore:
                 int(float(reply[i + 1])),
                 reply[i + 2],
                 reply[i + 3],
-                _texts(reply[i + 4]) or None if self._terms else None,
+                _texts(reply[i + 4] or ()) or None if self._terms else None,
                 self._done_by(queue, reply[i].decode()) if self._terms else (),
             )
             for i in range(1, len(reply), each)
@@ -189,11 +189,16 @@ def answering() -> Iterator[None]:
         raise StoreUnreachable(f"the queue does not answer: {type(failure).__name__}") from failure
 
 
-def _texts(reply: Any) -> Any:
+def _texts(reply: Sequence[Any]) -> list[Any]:
     """A reply with its bytes as texts, as connections that decode give it."""
-    if isinstance(reply, bytes):
-        return reply.decode(errors="surrogateescape")
-    return [_texts(one) for one in reply] if isinstance(reply, list) else reply
+    return [
+        one.decode("utf-8", "surrogateescape")
+        if isinstance(one, bytes)
+        else _texts(one)
+        if isinstance(one, list)
+        else one
+        for one in reply
+    ]
 
 
 def bell_of(queue: str) -> str:
