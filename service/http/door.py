@@ -78,11 +78,14 @@ class Door:
         else:
             await response(scope, receive, send)
         took = perf_counter_ns() - began
+        # In a moment: what was answered goes out with the end of this turn of the loop, and is to go first.
+        asyncio.get_running_loop().call_soon(self._note, facts, response.status_code, took, streamed)
+
+    def _note(self, facts: dict[str, Any], status: int, took_ns: int, streamed: bool) -> None:
+        """The log event of a request that was answered, and its part in the figures."""
         if self.service is not None:
-            self.service.metrics.answered(
-                scope["method"], facts["route"], response.status_code, took / 1e9, streamed
-            )
-        self._log.info("request.answered", status=response.status_code, ms=round(took / 1e6, 2), **facts)
+            self.service.metrics.answered(facts["method"], facts["route"], status, took_ns / 1e9, streamed)
+        self._log.info("request.answered", status=status, ms=round(took_ns / 1e6, 2), **facts)
 
     async def _stream(
         self, response: Response, route: str | None, scope: Scope, receive: Receive, send: Send
