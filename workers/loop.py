@@ -40,6 +40,7 @@ class Loop:
         self._compactor = Compactor(service, models)
         self._stepper = Stepper(service, models, tools, self._compactor)
         self._errands = Errands(service, models, self._compactor)
+        self._log = log.bind()  # the lazy one asks for the configuration at every line
         self._stopping = False
 
     def ask_to_stop(self) -> None:
@@ -60,15 +61,15 @@ class Loop:
                 try:
                     following = await self._carry_run(lease, open_run, hand_on=left > 0)
                 except Waiting as waiting:
-                    log.info("run.waiting", agent_ids=waiting.agent_ids)
+                    self._log.info("run.waiting", agent_ids=waiting.agent_ids)
                     return False
                 except AgentPaused:
-                    log.info("run.paused")
+                    self._log.info("run.paused")
                     return False
             if following is not None and following.run is None:
                 return bool(lease.job)
             if self._stopping:
-                log.info("agent.handed_back")
+                self._log.info("agent.handed_back")
                 break
             if left > 0:
                 open_run = following.run if following else await self._service.leases.next_run(lease)
@@ -81,16 +82,16 @@ class Loop:
         With `hand_on` also what follows, where it came with the end.
         """
         run = open_run.run
-        log.info("run.started", kind=run.kind, tries=run.tries)
+        self._log.info("run.started", kind=run.kind, tries=run.tries)
         if open_run.cancelled:
             await self._cut_off(lease, run.id, "cancelled")
-            log.info("run.cancelled")
+            self._log.info("run.cancelled")
             return None
         if run.parked:
             text = f"given up after {run.tries - 1} workers were lost in a row at the same step"
             await self._cut_off(lease, run.id, "error", RunError(type="internal_error", message=text))
             self._service.metrics.dead_letters.add()
-            log.error("run.parked", tries=run.tries - 1)
+            self._log.error("run.parked", tries=run.tries - 1)
             return None
         if open_run.spent is not None and must_stop(open_run):
             await self._overspent(lease, run.id, open_run.spent.told())
@@ -103,7 +104,7 @@ class Loop:
 
     async def _overspent(self, lease: Lease, run_id: str, text: str) -> None:
         await self._service.leases.finish(lease, run_id, "insufficient_credits", budget_error(text))
-        log.error("run.overspent", error=text)
+        self._log.error("run.overspent", error=text)
 
     async def _steps_unless_cancelled(
         self, lease: Lease, open_run: OpenRun, hand_on: bool
@@ -113,7 +114,7 @@ class Loop:
         with interrupted_by(self._service.runs.cancelled(lease.workspace, run_id), after_s=_HEEDED_AFTER_S):
             return await self._steps(lease, open_run, hand_on)
         if await self._cut_off(lease, run_id, "cancelled"):
-            log.info("run.cancelled")
+            self._log.info("run.cancelled")
         return None
 
     async def _cut_off(
@@ -172,7 +173,7 @@ class Loop:
                 return None
         if only_noted:
             await self._service.leases.finish(lease, transcript.run.id, stop)
-        log.info("run.finished", stop_reason=stop, steps=transcript.run.step_count)
+        self._log.info("run.finished", stop_reason=stop, steps=transcript.run.step_count)
         return transcript.following
 
     async def _make_room(self, lease: Lease, transcript: Transcript) -> None:
@@ -180,4 +181,4 @@ class Loop:
         try:
             await self._compactor.make_room(lease, transcript, "context_window_exceeded")
         except (ModelError, Invalid, UnknownModel) as failure:
-            log.warning("context.left_full", error=str(failure))
+            self._log.warning("context.left_full", error=str(failure))

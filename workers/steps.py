@@ -43,6 +43,7 @@ class Stepper:
         self._tools = tools
         self._compactor = compactor
         self._asker = Asker(service, models, compactor)
+        self._log = log.bind()  # the lazy one asks for the configuration at every line
 
     async def step(self, lease: Lease, transcript: Transcript, *, hand_on: bool = False) -> StopReason | None:
         """One step, stored; the reason to stop, if it was the last.
@@ -79,7 +80,7 @@ class Stepper:
             stored = await self._service.leases.step(lease.workspace, transcript.pending_step)
             transcript.pending_step = None
             if stored is not None:
-                log.info("step.resumed", step_id=stored.id)
+                self._log.info("step.resumed", step_id=stored.id)
                 return stored, None
             transcript.results = {}
         if transcript.run.step_count == 0 and request_answered(transcript.run) is not None:
@@ -130,7 +131,7 @@ class Stepper:
             await self._service.leases.store_answer(lease, step, asked.unsaid)
         else:  # it is stored with its step, in one act
             transcript.unsaid = asked.unsaid
-        log.info(
+        self._log.info(
             "step.answered",
             step_id=step.id,
             model=reply.model,
@@ -149,7 +150,7 @@ class Stepper:
         """Ends the run with the model's failure. Nothing of the step enters the history, as in V1."""
         error = error or RunError(type="internal_error", message="the stored answer of a step is gone")
         stop = after_failure(error)
-        log.error("run.failed", error_type=error.type, error=error.message)
+        self._log.error("run.failed", error_type=error.type, error=error.message)
         failed = step.model_copy(update={"status": "failed", "stop_reason": stop, "error": error})
         transcript.following = await self._service.leases.store_step(
             lease,

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic_core import to_json
+
 from service.errors import AgentPaused, BudgetSpent, LeaseLost
 from service.records.budgets import Budget
 from service.records.messages import Message
@@ -25,6 +27,11 @@ def _fenced(reply: Reply, lease: Lease) -> Reply:
     return reply
 
 
+def _json(value: object) -> str:
+    """Of ids, numbers and texts that are JSON: the library's own takes five times as long."""
+    return to_json(value).decode()
+
+
 def _messages(messages: Sequence[Message]) -> str:
     """Messages as step_store takes them; what the agent made is output, what it was given is not.
 
@@ -34,7 +41,7 @@ def _messages(messages: Sequence[Message]) -> str:
         (message.id, body_of(message), "1" if message.from_agent else "", "1" if message.asked else "")
         for message in messages
     ]
-    return json.dumps(rows, ensure_ascii=False)
+    return _json(rows)
 
 
 def _opening(opening: Opening) -> tuple[str | int, ...]:
@@ -47,7 +54,7 @@ def _opening(opening: Opening) -> tuple[str | int, ...]:
         message_0.id,
         body_of(message_0, stamped=True),
         run.agent_type or "",
-        json.dumps(list(opening.leaving)),
+        _json(list(opening.leaving)),
     )
 
 
@@ -116,7 +123,7 @@ class LeaseStore:
 
     async def open_run(self, lease: Lease, opening: Opening) -> None:
         at = (lease.workspace, lease.agent_id, lease.generation, opening.run.id)
-        seen = json.dumps(dict(opening.seen))
+        seen = _json(dict(opening.seen))
         _fenced(await self._store.run("run_open", *at, seen, *_opening(opening)), lease)
 
     async def add_note(
@@ -130,7 +137,7 @@ class LeaseStore:
                 lease.generation,
                 run_id,
                 json.dumps(dict(note), ensure_ascii=False),
-                json.dumps(dict(seen)),
+                _json(dict(seen)),
             ),
             lease,
         )
@@ -194,7 +201,7 @@ class LeaseStore:
                 usage.model_dump_json(),
                 context_tokens,
                 step_count,
-                json.dumps(dict(seen)),
+                _json(dict(seen)),
                 stop_reason or "",
                 status_of(stop_reason) if stop_reason else "",
                 error.model_dump_json() if error else "",
@@ -237,11 +244,11 @@ class LeaseStore:
             lease.agent_id,
             lease.generation,
             run_id,
-            json.dumps(list(leaving)),
+            _json(list(leaving)),
             summary.id,
             body_of(summary),
             prompt,
-            json.dumps(dict(seen)),
+            _json(dict(seen)),
             message_0.id,
             body_of(message_0, stamped=True),
             usage.model_dump_json(),

@@ -82,7 +82,7 @@ def _told(reply: Reply) -> Told:
 def _with(ring: str) -> Any:
     """What came with the ring of a run's end (told.lua); None where nothing did."""
     _, _, told = (*ring.split(" ", 2), "")[:3]
-    return json.loads(told) if told else None
+    return from_json(told) if told else None
 
 
 class RunStore:
