@@ -214,6 +214,7 @@ async def told_at_once(bench: Bench, agent: Agent) -> list[bool]:
     opened = await bench.service.leases.next_run(lease)
     assert opened is not None
     transcript = await gather(bench.service, lease, opened)
+    await transcript.opened()  # not left on its way when the store closes
     return [is_told_at_once(transcript, one) for one in (piece(kind="text"), piece(0), piece(1))]
 
 
@@ -252,4 +253,5 @@ async def test_a_sender_may_ask_for_no_thinking(bench: Bench, wanted: bool, toke
     opened = await bench.service.leases.next_run(lease)
     assert opened is not None
     transcript = await gather(bench.service, lease, opened)
+    await transcript.opened()  # not left on its way when the store closes
     assert request_of(transcript, entry).thinking_tokens == tokens
