@@ -115,3 +115,21 @@ async def test_whoever_cancels_it_meanwhile_is_obeyed() -> None:
     with outer, interrupted_by(never()) as inner:
         await never()
     assert (outer.why, inner.happened) == ("outer", False)
+
+
+async def test_events_may_be_begun_later_and_not_at_all_where_the_work_is_over_by_then() -> None:
+    begun: list[str] = []
+
+    async def noted() -> str:
+        begun.append("noted")
+        return "now"
+
+    with interrupted_by(noted(), after_s=0.01) as interruption:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.03)
+    assert (begun, interruption.happened) == ([], False)
+    with interrupted_by(noted(), after_s=0.01) as interruption:
+        await asyncio.sleep(0)
+        assert begun == []
+        await never()
+    assert (begun, interruption.why) == (["noted"], "now")

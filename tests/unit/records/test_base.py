@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from pydantic_core import to_json
 
 from service.http.schemas.blocks import BlockResponse, block_response, shown_block
@@ -54,3 +55,23 @@ def test_a_value_that_is_missing_is_told_at_once() -> None:
 def test_times_are_written_with_all_their_digits() -> None:
     assert iso(1_769_839_410_000_001) == "2026-01-31T06:03:30.000001Z"
     assert iso(1_769_839_410_000_000) == "2026-01-31T06:03:30.000000Z"
+
+
+@pytest.mark.parametrize("update", [None, {}, {"version": 4, "description": "new"}])
+def test_a_copy_is_as_the_library_makes_it(update: dict[str, Any] | None) -> None:
+    block = Block(**{name: value for name, value in vars(to_block(LEAST)).items() if name in LEAST})
+    ours, theirs = block.model_copy(update=update), BaseModel.model_copy(block, update=update)
+    assert type(ours) is Block
+    assert ours == theirs
+    assert (vars(ours), ours.model_fields_set) == (vars(theirs), theirs.model_fields_set)
+    assert ours.model_dump_json(exclude_unset=True) == theirs.model_dump_json(exclude_unset=True)
+    assert (block.version, block.description) == (3, None)
+    assert "description" not in block.model_fields_set
+    assert ours.tags is block.tags
+
+
+def test_a_deep_copy_shares_nothing() -> None:
+    block = to_block(HASH)
+    deep = block.model_copy(deep=True, update={"version": 4})
+    assert (deep.tags, deep.version) == (block.tags, 4)
+    assert deep.tags is not block.tags
