@@ -63,13 +63,14 @@ async def answers(machine: Machine, pace: Pace) -> AsyncIterator[Figure]:
                 "round trips": max(0.0, trips) / pace.samples,
                 "CPU ms": (cpu_s(web.pid, worker) - cpu) / pace.samples * 1e3,
             }
-            mine, floor, less = await sampled(pace.rounds, pace.samples, side, bare, plain)
+            mine, floor = await sampled(pace.rounds, pace.samples, side, bare)
             yield Figure(
                 "message", name, medians(mine), medians(floor), FLOOR_IS, "s", target=_TARGET, beside=beside
             )
-            if name == "blocking":
-                beside_less = f"{name}, beside plain commands"
-                yield Figure("message", beside_less, medians(mine), medians(less), _PLAIN_IS, "s")
+        mine, less = await sampled(pace.rounds, pace.samples, asked.blocking, plain)
+        yield Figure(
+            "message", "blocking, beside plain commands", medians(mine), medians(less), _PLAIN_IS, "s"
+        )
         sent, one = await sampled(pace.rounds, pace.samples, asked.acknowledged, _one_write(machine))
         yield Figure("message", "async, acknowledged", medians(sent), medians(one), "1 round trip", "s")
 

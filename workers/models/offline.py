@@ -13,7 +13,7 @@ from typing import Any
 
 from service.records.messages import Message
 from service.records.runs import ModelReply, Piece, Usage
-from workers.models.base import Emit, ModelRequest
+from workers.models.base import Emit, ModelRequest, ignore
 from workers.models.reading import sentences, weightiest
 
 _PIECE_CHARS = 24
@@ -23,7 +23,7 @@ NOTHING_SAID = "Nothing was said that could be summarised."
 
 async def hand_out(request: ModelRequest, reply: ModelReply, emit: Emit, pause_s: float = 0) -> ModelReply:
     """Emit a finished reply in pieces, `pause_s` before each; the same reply with its usage."""
-    for piece in _pieces(reply):
+    for piece in _pieces(reply) if pause_s or emit is not ignore else ():
         if pause_s:
             await asyncio.sleep(pause_s)
         await emit(piece)

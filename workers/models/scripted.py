@@ -22,6 +22,9 @@ from service.records.runs import ModelReply
 from workers.models.base import Emit, ModelError, ModelRequest, ignore
 from workers.models.offline import hand_out, heard, shown, summary_of
 
+_BRACE = re.compile(r"\{")
+_DECODER = json.JSONDecoder()
+
 
 class ScriptedCall(Record):
     """A tool call of the script; arguments given as a string go out as they are, valid or not."""
@@ -111,10 +114,9 @@ def _script_in(text: str) -> list[Any] | None:
     """The list under `script` in the first JSON object within the text that has one."""
     if '"script"' not in text:
         return None
-    decoder = json.JSONDecoder()
-    for brace in re.finditer(r"\{", text):
+    for brace in _BRACE.finditer(text):
         try:
-            found, _ = decoder.raw_decode(text, brace.start())
+            found, _ = _DECODER.raw_decode(text, brace.start())
         except (ValueError, RecursionError):
             continue
         if isinstance(found.get("script"), list):
