@@ -29,7 +29,7 @@ log = structlog.get_logger()
 RUNS_PER_LEASE = 10
 """After so many runs the agent goes to the back of the queue, so that others get their turn."""
 _HEEDED_AFTER_S = 0.02
-"""Cancellations of a run are listened for from then on; one that was asked for before is found as well."""
+"""Cancellations of a run are listened for from then on; one of before is found FIRST_LOOK_S later."""
 
 
 class Loop:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from service.entry import one_line_errors, settings_or_exit
 from service.http.app import create_app
-from service.http.transport import Protocol
+from service.http.transport import HttpProtocol
 from service.logs import set_up_logs
 from service.processes import listen, store_for
 from service.settings import Settings
@@ -62,7 +62,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         lifespan="off",
-        http=Protocol,
+        http=HttpProtocol,
         ws="none",
         proxy_headers=False,
         server_header=False,

@@ -77,7 +77,7 @@ def unchecked(model: type[Model], values: Mapping[str, Any]) -> Model:
 def _shape(model: type[BaseModel]) -> tuple[tuple[str, ...], set[str]]:
     """The names of its fields, in order, and as pydantic keeps them.
 
-    The set is shared: whoever copies a model copies it, and a frozen model adds nothing to it.
+    The set is shared, also by copies that change nothing: a frozen model adds nothing to it.
     """
     names = tuple(model.__pydantic_fields__)
     return names, set(names)

@@ -62,7 +62,7 @@ class Batches:
 
         `rings`: others wait for what it publishes, and are to have it before its answer is here.
         """
-        if self._waiting or self._in_company or not self._is_one_free():
+        if self._waiting or (self._in_company and not rings) or not self._is_one_free():
             answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             self._waiting.append((words, answer))
             self._send_waiting()
@@ -108,12 +108,17 @@ class Batches:
         self._setting_out -= 1
         try:
             if self._waiting:
-                await self._send_batches(line)
+                await self._go_on_sending(line)
+        except asyncio.CancelledError:  # the event loop ends
+            for _, answer in self._waiting:
+                answer.cancel()
+            self._waiting.clear()
+            raise
         finally:
             del self._began[line]
             self._send_waiting()
 
-    async def _send_batches(self, line: int) -> None:
+    async def _go_on_sending(self, line: int) -> None:
         """One after the other while somebody waits: a connection that has just answered is a good one."""
         # The connection first, as it may take a while: whoever stops waiting meanwhile has sent nothing.
         try:
@@ -125,11 +130,13 @@ class Batches:
             while batch := self._next():
                 self._in_company = len(batch) > 1
                 self._began[line] = monotonic()
-                await _ask(connection, batch)
-                if not connection.is_connected:
-                    break
+                await _answer(batch, connection)
                 if self._in_company:  # who was answered goes on first, and may come back
                     await asyncio.sleep(0)
+                if len(self._began) > self._lines.at_once:  # others took its place while it was silent
+                    break
+                if not connection.is_connected or await connection.can_read_destructive():
+                    break
         finally:
             await self._pool.release(connection)
 
@@ -140,7 +147,7 @@ class Batches:
         return waiting[: self._lines.most]
 
 
-async def _ask(connection: Any, batch: Sequence[_Waiting]) -> None:
+async def _answer(batch: Sequence[_Waiting], connection: Any) -> None:
     try:
         found = await connection.ask([words for words, _ in batch])
     except Exception as error:  # noqa: BLE001, everybody who waits is told

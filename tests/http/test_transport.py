@@ -9,7 +9,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from service.http.transport import HEAD_MOST, HELD_MOST, Gathered, Protocol
+from service.http.transport import HEAD_MOST, HELD_MOST, Gathered, HttpProtocol
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +77,9 @@ async def test_nothing_is_written_to_who_has_left(below: Below, gathered: Gather
 
 
 async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers with the length of what came."""
+    """Answers with the length of what came; of what is slow in a moment."""
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.2)
     length, more = 0, True
     while more:
         event = await receive()
@@ -92,12 +94,12 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture
 async def line() -> AsyncIterator[Line]:
     """A connection to a server that reads HTTP as ours does."""
-    config = uvicorn.Config(_echo, http=Protocol, ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(_echo, http=HttpProtocol, ws="none", lifespan="off", log_config=None)
     config.load()
     loop, state = asyncio.get_running_loop(), ServerState()
 
     def protocol() -> Any:
-        return Protocol(config=config, server_state=state, app_state={})
+        return HttpProtocol(config=config, server_state=state, app_state={})
 
     server = await loop.create_server(protocol, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -164,6 +166,47 @@ async def test_a_long_body_is_taken_in_either_form(line: Line) -> None:
         await asyncio.sleep(0)
     writer.write(b"0\r\n\r\n")
     assert await answer(reader) == b"HTTP/1.1 200 OK: /pieces 2000000"
+
+
+OFFERS = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_request_that_offers_another_protocol_is_answered_in_this_one(
+    line: Line, apart: bool
+) -> None:
+    """With its body, in whatever pieces it comes, and with the requests behind it."""
+    reader, writer = line
+    for head, body in (
+        (b"POST /whole HTTP/1.1\r\nContent-Length: 5\r\n" + OFFERS, b"hello"),
+        (b"POST /pieces HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + OFFERS, b"5\r\nhello\r\n0\r\n\r\n"),
+        (b"GET /none HTTP/1.1\r\n" + OFFERS, b""),
+        (b"GET /plain HTTP/1.1\r\n", b""),
+    ):
+        writer.write(head + b"\r\n")
+        if apart:
+            await asyncio.sleep(0.02)
+        writer.write(body)
+    assert [await answer(reader) for _ in range(4)] == [
+        b"HTTP/1.1 200 OK: /whole 5",
+        b"HTTP/1.1 200 OK: /pieces 5",
+        b"HTTP/1.1 200 OK: /none 0",
+        b"HTTP/1.1 200 OK: /plain 0",
+    ]
+
+
+async def test_a_tunnel_is_refused(line: Line) -> None:
+    reader, writer = line
+    writer.write(b"CONNECT example.org:80 HTTP/1.1\r\nHost: example.org\r\n\r\n")
+    assert (await answer(reader)).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_long_head_is_no_answer_to_the_request_before(line: Line) -> None:
+    reader, writer = line
+    writer.write(b"GET /slow HTTP/1.1\r\n\r\n")
+    await asyncio.sleep(0.02)
+    writer.write(b"GET /" + b"x" * HEAD_MOST)
+    assert await reader.read() == b""
 
 
 async def test_requests_that_come_together_are_answered_in_order(line: Line) -> None:

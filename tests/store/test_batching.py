@@ -47,6 +47,9 @@ class Held:
         found = await asyncio.gather(*self._held, return_exceptions=True)
         assert all(isinstance(one, ConnectionError) for one in found)
 
+    async def stand_still(self, ms: int) -> None:
+        await self._other.execute_command("CLIENT", "PAUSE", ms, "ALL")  # type: ignore[no-untyped-call]
+
     async def calls(self, command: str) -> int:
         told = await self._other.info("commandstats")
         return int(told.get(f"cmdstat_{command}", {"calls": 0})["calls"])
@@ -194,6 +197,29 @@ async def test_lines_that_are_silent_hold_nobody_up(lines: Held) -> None:
     assert await lines.batches.send("INCR", "n") == MOST + 4
     await lines.let_go()
     assert await lines.batches.send("INCR", "n") == MOST + 5
+
+
+async def test_lines_that_took_the_place_of_silent_ones_are_given_up_again(lines: Held) -> None:
+    """However busy it is: after a store that stood still no more lines than before are under way."""
+    over = False
+
+    async def ask() -> None:
+        while not over:
+            await lines.batches.send("INCR", "n")
+
+    under_way = lines.batches._began
+    clients = [asyncio.create_task(ask()) for _ in range(8 * MOST)]
+    await lines.stand_still(ms=500)
+    await asyncio.sleep(0.4)
+    assert len(under_way) > COUNT
+    await asyncio.sleep(0.4)
+    seen = []
+    for _ in range(50):
+        await asyncio.sleep(0.002)
+        seen.append(len(under_way))
+    over = True
+    await asyncio.gather(*clients)
+    assert max(seen) <= COUNT
 
 
 async def test_what_breaks_a_batch_is_told_to_all_that_were_in_it(lines: Held) -> None:
