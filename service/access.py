@@ -28,7 +28,7 @@ import structlog
 from service.errors import Invalid, LastToken, NotFound, StoreUnreachable, TooManyRequests, Unauthorized
 from service.records.base import Micros
 from service.records.ids import new_id
-from service.records.tokens import Permit, Scope, Token
+from service.records.tokens import ANYBODY, Permit, Scope, Token
 from service.settings import Settings
 from service.shared import Asking
 from service.store.access import TokenStore
@@ -45,7 +45,6 @@ LOOKS_AT_ONCE = 8
 """Connections that checks take, however many streams find at once that theirs is too old."""
 IN_WORKSPACE_MOST = 1_000
 NAME_MOST = 200
-_ANYBODY = Permit()
 _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
@@ -179,7 +178,7 @@ class Tokens:
         if found is None:
             found = await self._looking.ask(digest, partial(self._look, digest))
         if not found.exist:
-            return _ANYBODY if digest is None else Permit(digest=digest)
+            return ANYBODY if digest is None else Permit(digest=digest)
         if found.token is None or found.token.has_run_out(self._clock()):
             raise Unauthorized
         return Permit(token=found.token, digest=digest)

@@ -41,7 +41,7 @@ class Nothing(BaseModel):
     """No query, or no body."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Call(Generic[Query, Body]):
     """One request, read and checked. `path` holds the path's parameters.
 

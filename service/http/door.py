@@ -37,13 +37,12 @@ from service.http.routing import Route, Table, check_ids
 from service.http.streams import EventStream
 from service.records.base import DEFAULT_WORKSPACE
 from service.records.ids import new_id
-from service.records.tokens import Permit
+from service.records.tokens import ANYBODY, Permit
 from service.records.tokens import Scope as TokenScope
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,100}")
 _CLOSES = (b"connection", b"close")
 _NOTHING = Nothing()
-_ANYBODY = Permit()
 
 log = structlog.get_logger()
 
@@ -135,7 +134,7 @@ class Door:
         if needs == "none":
             if not await _has_tokens(service):
                 self._guard(scope, headers)
-            return _ANYBODY
+            return ANYBODY
         permit = await service.tokens.admit(secret_of(headers))
         if permit.token is None:
             self._guard(scope, headers)

@@ -64,8 +64,12 @@ class HttpProtocol(HttpToolsProtocol):
         return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
 
     def handle_websocket_upgrade(self) -> None:
+        """Has the request read once more, without its offer, and by a parser that has not seen it end."""
         stopped = cast(httptools.HttpParserUpgrade, sys.exc_info()[1])
-        head = [b"%s %s HTTP/1.1\r\n" % (self.scope["method"].encode(), self.url)]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        asked = (self.scope["method"].encode(), self.url, self.scope["http_version"].encode())
+        head = [b"%s %s HTTP/%s\r\n" % asked]
         head += [b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"]
         self._again = b"".join([*head, b"\r\n", self._data[stopped.args[0] :]])
 

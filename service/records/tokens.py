@@ -37,3 +37,7 @@ class Permit:
     token: Token | None = None
     digest: str | None = None
     """Of what was sent, to look again by."""
+
+
+ANYBODY = Permit()
+"""Leave for whoever says nothing of himself, where there are no tokens or none is asked for."""

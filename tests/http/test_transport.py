@@ -195,6 +195,16 @@ async def test_a_request_that_offers_another_protocol_is_answered_in_this_one(
     ]
 
 
+@pytest.mark.parametrize("head", [b"GET /last HTTP/1.0\r\n", b"GET /last HTTP/1.1\r\nConnection: close\r\n"])
+async def test_an_offer_with_the_last_request_is_answered_and_the_connection_ends(
+    line: Line, head: bytes
+) -> None:
+    reader, writer = line
+    writer.write(head + OFFERS + b"\r\n")
+    assert await answer(reader) == b"HTTP/1.1 200 OK: /last 0"
+    assert await reader.read() == b""
+
+
 async def test_a_tunnel_is_refused(line: Line) -> None:
     reader, writer = line
     writer.write(b"CONNECT example.org:80 HTTP/1.1\r\nHost: example.org\r\n\r\n")

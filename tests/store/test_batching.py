@@ -103,6 +103,30 @@ async def test_what_rings_has_its_own_answer_too(lines: Held) -> None:
     assert await asyncio.gather(*tasks) == [2, 3]
 
 
+async def test_what_rings_does_not_wait_for_company(lines: Held) -> None:
+    tasks = await waiting(lines, ("INCR", "n"), ("INCR", "n"))
+    await lines.let_go()
+    await asyncio.gather(*tasks)
+    before = await lines.calls("ping")
+    assert await lines.batches.send("INCR", "n", rings=True) == 3
+    assert await lines.calls("ping") == before + 1
+
+
+async def test_a_loop_that_ends_leaves_nobody_waiting(lines: Held) -> None:
+    await lines.stand_still(ms=400)
+    tasks = [asyncio.create_task(lines.batches.send("INCR", "n")) for _ in range(COUNT + 3 * MOST)]
+
+    async def sending_is() -> bool:
+        return bool(lines.batches._sending)
+
+    await wait_until("one goes in the place of a silent line", sending_is)
+    await asyncio.sleep(0.01)
+    for sending in lines.batches._sending:
+        sending.cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(one) for one in found] == [int] * COUNT + [asyncio.CancelledError] * (3 * MOST)
+
+
 async def test_a_longer_queue_goes_in_several_batches(lines: Held) -> None:
     many = (COUNT + 1) * MOST + 7
     tasks = await waiting(lines, *(("INCR", "n") for _ in range(many)))
